@@ -1,0 +1,2 @@
+def render_row(state, row, mode):
+    return None

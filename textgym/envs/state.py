@@ -1,0 +1,328 @@
+"""The one state machine behind every face: n rows of text that grow by a token at a time and are paid for it.
+
+``TextGenVectorEnv``, ``TextGenEnv`` (a batch of one) and the Stable-Baselines3 adapter lay out what
+happens here; none of them knows the dynamics.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from gymnasium.utils import seeding
+
+from textgym.envs.masks import Mask
+from textgym.episode import Episode, Step
+from textgym.errors import InvalidAction, ResetNeeded, RewardError
+from textgym.metrics import BatchMetric, Metric
+from textgym.rewards import RewardFunction
+from textgym.running import RunningState
+from textgym.tasks import Task
+
+
+class TextGenState(RunningState):
+    """n episodes in progress.
+
+    Args:
+        n: number of rows.
+        task: what is to be written.
+        reward: how it is paid, metrics resolved.
+        mask: which tokens are legal; None: all of them.
+        on_illegal: "raise", or what an illegal end pays (term ``illegal``).
+        metrics: metrics to report at the end of an episode.
+        group_size: how many rows one group has, for :meth:`episode_id`.
+        keep_payments: remember what each token was paid (to be rendered).
+
+    Attributes:
+        window: int32 (n, prompt_length + budget): the prompt, right-aligned in the first prompt_length
+            columns, then the tokens written; PAD = V elsewhere.
+        lengths: int64 (n,), tokens written, EOS included.
+        live: bool (n,), the episode of the row goes on.
+        terms: name -> float64 (n,), what the last step of each row paid.
+        payments: float64 (n, budget), what each token of the episode was paid; None unless kept.
+    """
+
+    not_saved = frozenset({"task", "reward", "mask", "on_illegal", "metrics", "vocabulary", "rngs", "reward_rngs"})
+
+    def __init__(
+        self,
+        n: int,
+        task: Task,
+        reward: RewardFunction,
+        *,
+        mask: Mask | None = None,
+        on_illegal: float | str = 0.0,
+        metrics: Sequence[BatchMetric] = (),
+        group_size: int = 1,
+        keep_payments: bool = False,
+    ):
+        self.n, self.task, self.reward, self.mask, self.on_illegal = n, task, reward, mask, on_illegal
+        self.vocabulary = task.vocabulary
+        self.metrics = tuple(metrics)
+        self.group_size = group_size
+        self.window = np.full((n, task.prompt_length + task.budget), self.vocabulary.pad, np.int32)
+        self.lengths = np.zeros(n, np.int64)
+        self.live = np.zeros(n, bool)
+        self.ended_illegally = np.zeros(n, bool)
+        self.episodes: list[Episode] = [Episode()] * n
+        self.draws = np.zeros(n, np.int64)  # episodes begun since the row was seeded
+        self.terms: dict[str, np.ndarray] = {}
+        self.payments = np.zeros((n, task.budget)) if keep_payments else None
+        self.failure: str | None = None
+        self.rngs: list[np.random.Generator] = [None] * n
+        self.reward_rngs: list[np.random.Generator] = [None] * n
+        self.paying = reward.start(n, self.reward_rngs, self.vocabulary)
+        # metrics of texts are computed once, at the end; the others must be followed
+        self.following = [None if isinstance(m, Metric) else m.start_rows(n, self.vocabulary) for m in self.metrics]
+        self.followed = np.zeros((len(self.metrics), n))
+        needs_text = reward.needs_text or any(m.needs_text for m in self.metrics if not isinstance(m, Metric))
+        self.stream = self.vocabulary.stream(n) if needs_text else None
+        self.legal = None if mask is None else np.zeros((n, self.vocabulary.size), bool)
+
+    # -- beginning ---------------------------------------------------------------------------------
+
+    def give_stream(self, row: int, rng: np.random.Generator) -> None:
+        """Give a row its two streams: ``rng`` draws its episodes, a generator spawned from it is its reward's."""
+        self.rngs[row] = rng
+        self.reward_rngs[row] = rng.spawn(1)[0]
+        self.draws[row] = 0
+
+    def draw(self, row: int) -> Episode:
+        """The next episode of the row's own stream."""
+        if self.rngs[row] is None:
+            self.give_stream(row, seeding.np_random(None)[0])
+        return self.task.sample(self.rngs[row])
+
+    def begin(self, rows: np.ndarray, episodes: Sequence[Episode] | None = None) -> None:
+        """Begin new episodes in ``rows``: the ones given, else drawn."""
+        each = rows.tolist()
+        if episodes is None:
+            episodes = [self.draw(row) for row in each]
+        if self.failure and len(set(each)) == self.n:
+            self.failure = None
+        start = self.task.prompt_length
+        encode = self.vocabulary.encode
+        self.window[rows] = self.vocabulary.pad
+        for row, episode in zip(each, episodes, strict=True):
+            ids = encode(episode.prompt)
+            self.window[row, start - len(ids) : start] = ids
+            self.episodes[row] = episode
+        self.lengths[rows] = 0
+        if self.payments is not None:
+            self.payments[rows] = 0.0
+        self.live[rows] = True
+        self.ended_illegally[rows] = False
+        self.draws[rows] += 1
+        if self.stream is not None:
+            self.stream.reset(rows)
+        try:
+            self.paying.reset(rows, episodes)
+        except Exception as error:
+            self.failure = f"{type(error).__name__}: {error}"
+            raise RewardError(f"reward {self.reward.name!r} raised {self.failure} at the start of an episode") from error
+        for progress in self.following:
+            if progress is not None:
+                progress.reset(rows, episodes)
+        if self.legal is not None:
+            self._look_up_legal(rows)
+
+    # -- going on ----------------------------------------------------------------------------------
+
+    def check(self, actions: Any, shape: tuple[int, ...]) -> np.ndarray:
+        """``actions`` as int64 of ``shape``.
+
+        Raises:
+            InvalidAction: wrong shape or type, or an id that is not in 0 .. V - 1.
+        """
+        array = np.asarray(actions)
+        if array.dtype.kind not in "iu" or array.shape != shape:
+            wanted = f"integer token ids of shape {shape}" if shape else "one integer token id"
+            raise InvalidAction(f"expected {wanted}, got {actions!r} (shape {array.shape}, dtype {array.dtype})")
+        array = array.astype(np.int64, copy=False)
+        outside = array.view(np.uint64) >= self.vocabulary.size  # a negative id becomes a huge one
+        if np.count_nonzero(outside):
+            row = int(outside.argmax())
+            raise InvalidAction(
+                f"row {row}: action {int(array.flat[row])} is no token id; allowed: 0 .. {self.vocabulary.size - 1} "
+                f"(EOS is {self.vocabulary.eos})"
+            )
+        return array
+
+    def append(self, rows: np.ndarray, actions: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Write one token in each of ``rows`` (k,) and pay it.
+
+        Returns:
+            rewards float64 (k,) and ended bool (k,).
+
+        Raises:
+            InvalidAction: a token the mask forbids, with ``on_illegal="raise"``. Nothing has changed.
+            ResetNeeded: a row has no episode in progress. Nothing has changed.
+            RewardError: the reward raised or paid no finite number. Only a reset of all rows helps.
+        """
+        if self.failure or np.count_nonzero(self.live[rows]) != len(rows):
+            self.check_begun()
+            row = int(rows[~self.live[rows]][0])
+            raise ResetNeeded(f"row {row}: its episode has ended; reset it before the next step")
+        lengths = self.lengths[rows]
+        illegal = None
+        if self.legal is None:
+            self.window[rows, self.task.prompt_length + lengths] = actions
+            lengths += 1
+            ended = (actions == self.vocabulary.eos) | (lengths == self.task.budget)
+        else:
+            illegal = ~self.legal[rows, actions]
+            if self.on_illegal == "raise" and np.count_nonzero(illegal):
+                raise self._illegal(int(rows[illegal][0]), int(actions[illegal][0]))
+            written = ~illegal
+            self.window[rows[written], self.task.prompt_length + lengths[written]] = actions[written]
+            lengths += written
+            ended = illegal | (actions == self.vocabulary.eos) | (lengths == self.task.budget)
+            self.ended_illegally[rows] = illegal
+        self.lengths[rows] = lengths
+        self.live[rows] = ~ended
+        step = Step(rows, actions, lengths, ended, illegal, [self.episodes[row] for row in rows.tolist()])
+        if self.stream is not None:
+            self._decode(step)
+        rewards = self._pay(step)
+        if self.legal is not None:
+            self._look_up_legal(rows)
+        return rewards, ended
+
+    def _decode(self, step: Step) -> None:
+        """Fill in the text: what is provisional at the end becomes final before it is paid."""
+        if step.illegal is None or not np.count_nonzero(step.illegal):
+            pieces, provisional = self.stream.push(step.rows, step.actions)
+        else:
+            pieces, provisional = [""] * len(step.rows), [""] * len(step.rows)
+            legal = np.flatnonzero(~step.illegal)
+            for i, piece, open_text in zip(
+                legal.tolist(), *self.stream.push(step.rows[legal], step.actions[legal]), strict=True
+            ):
+                pieces[i], provisional[i] = piece, open_text
+        if np.count_nonzero(step.ended):
+            for i in np.flatnonzero(step.ended).tolist():
+                if provisional[i]:
+                    pieces[i], provisional[i] = pieces[i] + provisional[i], ""
+        step.pieces, step.provisional = pieces, provisional
+
+    def _pay(self, step: Step) -> np.ndarray:
+        try:
+            rewards = np.array(self.paying.step(step), np.float64)
+            for i, progress in enumerate(self.following):
+                if progress is not None:
+                    self.followed[i, step.rows] = progress.value(step)
+        except Exception as error:
+            self.failure = f"{type(error).__name__}: {error}"
+            raise RewardError(f"reward {self.reward.name!r} raised {self.failure}") from error
+        terms = dict(self.paying.terms)
+        if step.illegal is not None:
+            terms["illegal"] = np.where(step.illegal, 0.0 if self.on_illegal == "raise" else self.on_illegal, 0.0)
+            rewards = rewards + terms["illegal"]
+        if rewards.shape != step.rows.shape or np.count_nonzero(np.isfinite(rewards)) != len(rewards):
+            raise self._no_number(step, rewards, terms)
+        if terms.keys() != self.terms.keys():
+            self.terms = {name: np.zeros(self.n) for name in terms}
+        for name, paid in terms.items():
+            self.terms[name][step.rows] = paid
+        if self.payments is not None:
+            written = step.lengths if step.illegal is None else step.lengths + step.illegal
+            self.payments[step.rows, written - 1] = rewards
+        return rewards
+
+    # -- masks -------------------------------------------------------------------------------------
+
+    def _look_up_legal(self, rows: np.ndarray) -> None:
+        legal = self.mask.legal_tokens(self.window[rows], self.lengths[rows], [self.episodes[row] for row in rows.tolist()])
+        ended = ~self.live[rows]
+        if np.count_nonzero(ended):
+            legal[ended] = False
+        stuck = ~legal.any(axis=1)
+        if np.count_nonzero(stuck):
+            legal[stuck, self.vocabulary.eos] = True
+        self.legal[rows] = legal
+
+    # -- ending ------------------------------------------------------------------------------------
+
+    def text(self, row: int) -> str:
+        """The text written so far, without EOS and special tokens."""
+        start = self.task.prompt_length
+        return self.vocabulary.decode(self.window[row, start : start + self.lengths[row]])
+
+    def outcome(self, row: int) -> dict[str, Any]:
+        """What is reported when the episode of ``row`` has ended."""
+        episode, text = self.episodes[row], self.text(row)
+        illegal = bool(self.ended_illegally[row])
+        last = self.window[row, self.task.prompt_length + self.lengths[row] - 1]
+        score = 0.0 if illegal else float(self.task.score(text, episode))
+        outcome = {
+            "end_reason": "illegal" if illegal else "eos" if last == self.vocabulary.eos else "budget",
+            "score": score,
+            "is_success": score >= 1.0 - 1e-9,
+            "text": text,
+        }
+        for metric, value in zip(self.metrics, self.followed[:, row], strict=True):
+            if isinstance(metric, Metric):
+                value = 0.0 if illegal else metric.score(text, episode)
+            outcome[metric.name] = float(value)
+        return outcome
+
+    def episode_id(self, rows: np.ndarray) -> np.ndarray:
+        """int64 (k,), equal for the rows of a group on the same episode, different otherwise."""
+        groups = -(-self.n // self.group_size)
+        return (self.draws[rows] - 1) * groups + rows // self.group_size
+
+    # -- saving ------------------------------------------------------------------------------------
+
+    def get_state(self):
+        """Everything that :meth:`set_state` needs to go on exactly from here, generators included."""
+        saved = super().get_state()
+        for name in ("rngs", "reward_rngs"):
+            saved[name] = [rng and copy.deepcopy(rng.bit_generator.state) for rng in getattr(self, name)]
+        return saved
+
+    def set_state(self, saved):
+        generators = {name: saved[name] for name in ("rngs", "reward_rngs")}
+        if len(generators["rngs"]) != self.n or saved["window"].shape != self.window.shape:
+            raise ValueError(
+                f"this state is of {len(generators['rngs'])} rows of {saved['window'].shape[1]} tokens, the environment has {self.n} "
+                f"rows of {self.window.shape[1]}"
+            )
+        super().set_state({name: value for name, value in saved.items() if name not in generators})
+        for name, states in generators.items():
+            rngs = getattr(self, name)
+            for row, state in enumerate(states):
+                if state is None:
+                    rngs[row] = None
+                    continue
+                if rngs[row] is None:
+                    rngs[row] = seeding.np_random(0)[0]
+                rngs[row].bit_generator.state = copy.deepcopy(state)
+
+    # -- errors ------------------------------------------------------------------------------------
+
+    def check_begun(self) -> None:
+        """Raise ResetNeeded where a row has never been reset, or the reward has failed."""
+        if self.failure:
+            raise ResetNeeded(f"the reward failed in an earlier step ({self.failure}): reset all rows first")
+        if not self.draws.all():
+            raise ResetNeeded(f"row {int(np.argmin(self.draws))} has no episode: call reset before step")
+
+    def _illegal(self, row: int, action: int) -> InvalidAction:
+        legal = np.flatnonzero(self.legal[row])
+        shown = ", ".join(f"{i} ({self.vocabulary.token(int(i))})" for i in legal[:8])
+        more = f" and {len(legal) - 8} more" if len(legal) > 8 else ""
+        return InvalidAction(
+            f"row {row}: token {action} ({self.vocabulary.token(action)}) is not legal after {self.text(row)!r}; legal: {shown}{more}"
+        )
+
+    def _no_number(self, step: Step, rewards: np.ndarray, terms: dict[str, np.ndarray]) -> RewardError:
+        if rewards.shape != step.rows.shape:
+            self.failure = f"shape {rewards.shape} instead of {step.rows.shape}"
+        else:
+            at = int(np.argmin(np.isfinite(rewards)))
+            bad = [f"{name} = {paid[at]}" for name, paid in terms.items() if not np.isfinite(paid[at])]
+            row = int(step.rows[at])
+            self.failure = f"row {row}: {', '.join(bad) or rewards[at]} after the text {self.text(row)!r}"
+        return RewardError(f"reward {self.reward.name!r} paid no finite number: {self.failure}")

@@ -1,0 +1,259 @@
+"""TextGenVectorEnv: n rows in one call, laid out exactly as Gymnasium's SyncVectorEnv lays out n single envs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from gymnasium.utils import seeding
+from gymnasium.vector import AutoresetMode, VectorEnv
+from gymnasium.vector.utils import batch_space
+
+from textgym.envs.options import requested_episodes
+from textgym.envs.render import render_row
+from textgym.envs.settings import RENDER_FPS, RENDER_MODES, EnvSettings
+from textgym.errors import unknown
+from textgym.tasks import Task
+
+
+class TextGenVectorEnv(VectorEnv):
+    """n texts written at once: :class:`~textgym.envs.single.TextGenEnv` n times, at a fraction of the cost.
+
+    Row i of ``reset(seed=s)`` is the single environment reset with ``seed=s + i // group_size``.
+
+    Args:
+        num_envs: n, the number of rows.
+        autoreset_mode: "NextStep" (Gymnasium's default), "SameStep", "Disabled", or the enum. Under
+            NextStep the step after an end ignores the row's action, resets it and pays 0; learners want SameStep.
+        copy: True: every call returns fresh observations. False: a read-only view of the one buffer, valid
+            until the next call, for a trainer that stores the tokens itself.
+        group_size: G rows after each other meet the same episodes in the same order; ``info["episode_id"]``
+            (int64) is equal for the rows of a group on one episode. None: no groups, no such key.
+        task, reward, tokenizer, split, budget, mask, observe_mask, on_illegal, metrics, render_mode: see
+            :class:`~textgym.envs.settings.EnvSettings`. Further keywords are the task's own.
+
+    ``reset`` takes ``options``: ``reset_mask`` (bool (n,)), and ``index``, ``prompt``, ``references``, each one
+    value for all rows or a sequence of n.
+    """
+
+    metadata = {"render_modes": RENDER_MODES, "render_fps": RENDER_FPS, "autoreset_mode": AutoresetMode.NEXT_STEP}
+
+    def __init__(
+        self,
+        task: Any,
+        num_envs: int = 1,
+        *,
+        autoreset_mode: str | AutoresetMode = AutoresetMode.NEXT_STEP,
+        copy: bool = True,
+        group_size: int | None = None,
+        reward: Any = "delta",
+        tokenizer: Any = None,
+        split: str | None = None,
+        budget: int | None = None,
+        mask: Any = None,
+        observe_mask: bool = False,
+        on_illegal: str | float = "end",
+        metrics: Sequence[Any] = (),
+        render_mode: str | None = None,
+        **task_arguments: Any,
+    ):
+        super().__init__()
+        if isinstance(num_envs, bool) or not isinstance(num_envs, (int, np.integer)) or num_envs < 1:
+            raise ValueError(f"num_envs must be a whole number, at least 1, got {num_envs!r}")
+        if group_size is not None and (not isinstance(group_size, int) or group_size < 1 or num_envs % group_size):
+            raise ValueError(f"group_size must be a whole number that divides num_envs={num_envs}, got {group_size!r}")
+        settings = EnvSettings(
+            task, reward, tokenizer, split, budget, mask, observe_mask, on_illegal, metrics, render_mode, task_arguments
+        )
+        self.num_envs = int(num_envs)
+        self.autoreset_mode = as_autoreset_mode(autoreset_mode)
+        self.metadata = {**self.metadata, "autoreset_mode": self.autoreset_mode}
+        self.copy = copy
+        self.group_size = group_size
+        self.task: Task = settings.task
+        self.vocabulary = self.task.vocabulary
+        self.render_mode = settings.render_mode
+        self.observe_mask = settings.observe_mask
+        self.single_action_space = settings.action_space
+        self.single_observation_space = settings.observation_space
+        self.action_space = batch_space(self.single_action_space, self.num_envs)
+        self.observation_space = batch_space(self.single_observation_space, self.num_envs)
+        self.state = settings.start(self.num_envs, group_size or 1)
+        self._rows = np.arange(self.num_envs)
+
+    # -- reset and step ----------------------------------------------------------------------------
+
+    def reset(self, *, seed: int | Sequence[int | None] | None = None, options: dict[str, Any] | None = None):
+        options = dict(options or {})
+        mask = options.pop("reset_mask", None)
+        rows = self._rows if mask is None else np.flatnonzero(self._checked_mask(mask))
+        episodes = requested_episodes(self.task, options, rows.tolist(), self.num_envs)
+        for row, row_seed in zip(rows.tolist(), self._seeds(seed, rows), strict=True):
+            if row_seed is not None or self.state.rngs[row] is None:
+                self.state.give_stream(row, seeding.np_random(row_seed)[0])
+        self.state.begin(rows, episodes)
+        infos: dict[str, Any] = {}
+        self._add_standing(infos, rows)
+        if self.render_mode == "human":
+            self.render()
+        return self._observe(), infos
+
+    def step(self, actions):
+        state, n, rows = self.state, self.num_envs, self._rows
+        waiting = None  # rows that ended in the last step and are reset in this one
+        if self.autoreset_mode is AutoresetMode.NEXT_STEP and np.count_nonzero(state.live) != n:
+            state.check_begun()
+            waiting, rows = np.flatnonzero(~state.live), np.flatnonzero(state.live)
+            actions = np.array(actions)
+            if actions.shape == (n,):
+                actions[waiting] = self.vocabulary.eos  # ignored, whatever it is
+        actions = state.check(actions, (n,))
+        infos: dict[str, Any] = {}
+        if waiting is None:
+            rewards, ended = state.append(rows, actions)
+        else:
+            rewards, ended = np.zeros(n), np.zeros(n, bool)
+            rewards[rows], ended[rows] = state.append(rows, actions[rows])
+            state.begin(waiting)
+        over = np.flatnonzero(ended) if np.count_nonzero(ended) else None
+        if over is not None and self.autoreset_mode is AutoresetMode.SAME_STEP:
+            self._add_final(infos, over)
+            rows = np.flatnonzero(~ended)
+            state.begin(over)
+        elif over is not None:
+            self._add_outcomes(infos, over)
+        self._add_terms(infos, rows)
+        self._add_standing(infos, self._rows)
+        if self.render_mode == "human":
+            self.render()
+        return self._observe(), rewards, ended, np.zeros(n, bool), infos
+
+    def _observe(self):
+        tokens = self.state.window
+        if self.copy:
+            tokens = tokens.copy()
+        else:
+            tokens = tokens.view()
+            tokens.flags.writeable = False
+        return {"tokens": tokens, "action_mask": self.state.legal.astype(np.int8)} if self.observe_mask else tokens
+
+    # -- infos, as SyncVectorEnv lays them out: every key with a mask "_key" of the rows that have it ----
+
+    def _column(self, rows: np.ndarray, values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """``values`` (k, ...) of ``rows`` as (n, ...), zero (objects: None) elsewhere; and the mask bool (n,)."""
+        mask = np.zeros(self.num_envs, bool)
+        mask[rows] = True
+        column = np.zeros((self.num_envs, *values.shape[1:]), values.dtype)
+        if values.dtype == object:
+            column[:] = None
+        column[rows] = values
+        return column, mask
+
+    def _add_standing(self, infos: dict[str, Any], rows: np.ndarray) -> None:
+        """What every row has at every time: its mask, its group's episode."""
+        if self.state.legal is not None:
+            infos["action_mask"], infos["_action_mask"] = self._column(rows, self.state.legal[rows].astype(np.int8))
+        if self.group_size is not None:
+            infos["episode_id"], infos["_episode_id"] = self._column(rows, self.state.episode_id(rows))
+
+    def _add_terms(self, infos: dict[str, Any], rows: np.ndarray) -> None:
+        """The parts of the reward, for the rows that were paid."""
+        if len(rows):
+            terms: dict[str, np.ndarray] = {}
+            for name, paid in self.state.terms.items():
+                terms[name], terms[f"_{name}"] = self._column(rows, paid[rows])
+            mask = np.zeros(self.num_envs, bool)
+            mask[rows] = True
+            infos["reward_terms"], infos["_reward_terms"] = terms, mask
+
+    def _add_outcomes(self, infos: dict[str, Any], rows: np.ndarray) -> None:
+        """What is reported of the episodes that have ended."""
+        outcomes = [self.state.outcome(row) for row in rows.tolist()]
+        for name, value in outcomes[0].items():
+            values = np.array([outcome[name] for outcome in outcomes], object if isinstance(value, str) else type(value))
+            infos[name], infos[f"_{name}"] = self._column(rows, values)
+
+    def _add_final(self, infos: dict[str, Any], rows: np.ndarray) -> None:
+        """SAME_STEP: the last observation and info of the episodes that have ended."""
+        final: dict[str, Any] = {}
+        self._add_outcomes(final, rows)
+        self._add_terms(final, rows)
+        self._add_standing(final, rows)
+        observations = np.full(self.num_envs, None, object)
+        for row, tokens in zip(rows.tolist(), self.state.window[rows], strict=True):
+            if self.observe_mask:
+                observations[row] = {"tokens": tokens.copy(), "action_mask": self.state.legal[row].astype(np.int8)}
+            else:
+                observations[row] = tokens.copy()
+        ended = np.zeros(self.num_envs, bool)
+        ended[rows] = True
+        infos["final_obs"], infos["_final_obs"] = observations, ended
+        infos["final_info"], infos["_final_info"] = final, ended.copy()
+
+    # -- the rest of the interface -----------------------------------------------------------------
+
+    def action_masks(self) -> np.ndarray:
+        """Which tokens are legal now, bool (n, V), fresh; every row has at least one."""
+        legal = self.state.legal
+        return np.ones((self.num_envs, self.vocabulary.size), bool) if legal is None else legal.copy()
+
+    @property
+    def last_reward_terms(self) -> dict[str, np.ndarray]:
+        """Name -> float64 (n,): what the last step of each row paid, term by term, in every autoreset mode."""
+        return {name: paid.copy() for name, paid in self.state.terms.items()}
+
+    @property
+    def np_random(self) -> tuple[np.random.Generator, ...]:
+        """The generators of the rows' episodes, as SyncVectorEnv has them."""
+        return tuple(self.state.rngs)
+
+    @property
+    def episodes(self):
+        """The n episodes in progress."""
+        return list(self.state.episodes)
+
+    def render(self):
+        """A tuple of n frames (see TextGenEnv.render), or None without a render mode and for "human"."""
+        frames = tuple(render_row(self.state, row, self.render_mode) for row in range(self.num_envs))
+        return None if self.render_mode in (None, "human") else frames
+
+    def get_state(self) -> dict[str, Any]:
+        """All that :meth:`set_state` needs to go on exactly from here; can be pickled."""
+        return self.state.get_state()
+
+    def set_state(self, saved: dict[str, Any]) -> None:
+        """Go back to a state of :meth:`get_state`, of this environment or of one with the same settings."""
+        self.state.set_state(saved)
+
+    # -- checks ------------------------------------------------------------------------------------
+
+    def _checked_mask(self, mask: Any) -> np.ndarray:
+        if not isinstance(mask, np.ndarray) or mask.dtype != bool:
+            raise TypeError(f"options['reset_mask'] must be a numpy array of bool, got {getattr(mask, 'dtype', type(mask))}")
+        if mask.shape != (self.num_envs,):
+            raise ValueError(f"options['reset_mask'] must have shape ({self.num_envs},), got {mask.shape}")
+        if not mask.any():
+            raise ValueError("options['reset_mask'] must have at least one True")
+        return mask
+
+    def _seeds(self, seed: Any, rows: np.ndarray) -> list[int | None]:
+        """The seed of each of ``rows``; int s: s + row // group_size."""
+        if seed is None:
+            return [None] * len(rows)
+        if isinstance(seed, (int, np.integer)):
+            return [int(seed) + row // (self.group_size or 1) for row in rows.tolist()]
+        if len(seed) != self.num_envs:
+            raise ValueError(f"a list of seeds needs one for each of the {self.num_envs} rows, got {len(seed)}")
+        return [seed[row] for row in rows.tolist()]
+
+
+def as_autoreset_mode(mode: str | AutoresetMode) -> AutoresetMode:
+    """The enum of "NextStep", "SameStep" or "Disabled" (also "next_step", "NEXT_STEP", ...)."""
+    if isinstance(mode, AutoresetMode):
+        return mode
+    by_name = {m.value.lower(): m for m in AutoresetMode}
+    key = str(mode).lower().replace("_", "")
+    if key not in by_name:
+        raise unknown("autoreset_mode", mode, [m.value for m in AutoresetMode])
+    return by_name[key]

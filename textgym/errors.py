@@ -1,0 +1,64 @@
+"""Errors that say what was given, what is allowed, and the nearest right choice."""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+import inspect
+from collections.abc import Callable, Iterable
+from typing import Any
+
+
+class InvalidAction(ValueError):
+    """An action that is no token of the vocabulary, or (``on_illegal="raise"``) one the mask forbids.
+
+    The environment's state is the same as before the call.
+    """
+
+
+class ResetNeeded(RuntimeError):
+    """``step`` on an episode that has ended, has not begun, or whose reward failed."""
+
+
+class RewardError(RuntimeError):
+    """A reward raised, or returned something that is no finite number. ``reset`` before the next step."""
+
+
+def unknown(kind: str, given: object, allowed: Iterable[str]) -> ValueError:
+    """The error for a name that is not in a table: names the offender, the choices, the nearest one."""
+    choices = sorted(map(str, allowed))
+    near = difflib.get_close_matches(str(given), choices, n=1, cutoff=0.5)
+    hint = f" Did you mean {near[0]!r}?" if near else ""
+    return ValueError(f"unknown {kind} {given!r}.{hint} Allowed: {', '.join(choices) or 'none'}.")
+
+
+def one_of(kind: str, given: Any, allowed: Iterable[Any]) -> Any:
+    """``given`` if it is allowed, else the error of :func:`unknown`."""
+    allowed = list(allowed)
+    if given not in allowed:
+        raise unknown(kind, given, allowed)
+    return given
+
+
+def call_checked(kind: str, factory: Callable[..., Any], kwargs: dict[str, Any]) -> Any:
+    """``factory(**kwargs)``; a keyword it does not take raises ``TypeError`` that names the nearest one it does."""
+    parameters = inspect.signature(factory).parameters.values()
+    takes = {p.name for p in parameters if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)}
+    if not any(p.kind == p.VAR_KEYWORD for p in parameters):
+        for name in kwargs:
+            if name not in takes:
+                raise TypeError(str(unknown(f"keyword of {kind}", name, takes)))
+    return factory(**kwargs)
+
+
+def load_object(path: str) -> Any:
+    """The object that ``"package.module:name"`` points to."""
+    module_name, _, name = path.partition(":")
+    try:
+        module = importlib.import_module(module_name)
+    except ImportError as error:
+        raise ValueError(f"{path!r}: cannot import {module_name!r} ({error})") from error
+    if not hasattr(module, name):
+        public = [n for n in vars(module) if not n.startswith("_")]
+        raise unknown(f"name in module {module_name}", name, public)
+    return getattr(module, name)

@@ -1,0 +1,120 @@
+"""HOW GOOD a text is so far: the two kinds of metric, and the loop that runs one kind as the other."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+from textgym.episode import Episode, Step
+from textgym.running import Recipe, RunningState
+
+
+class Progress(ABC):
+    """A metric followed along one text."""
+
+    @abstractmethod
+    def push(self, piece: str, provisional: str = "") -> float:
+        """The metric of the WHOLE text so far, at the cost of the new piece only.
+
+        Args:
+            piece: what the committed text grew by; may be empty.
+            provisional: text that stands after the committed one now and that the next call replaces.
+
+        Returns:
+            The value on ``committed + provisional``.
+        """
+
+
+class BatchProgress(RunningState, ABC):
+    """A metric followed along n rows."""
+
+    @abstractmethod
+    def reset(self, rows: np.ndarray, episodes: Sequence[Episode]) -> None:
+        """Begin new texts in ``rows``."""
+
+    @abstractmethod
+    def value(self, step: Step) -> np.ndarray:
+        """The metric of the whole text so far of each row of the step, float64 (k,).
+
+        Rows whose token was illegal may get any number: schedules count them as 0.
+        """
+
+
+class BatchMetric(Recipe, ABC):
+    """A metric that is computed for all rows in one call (array metrics, metrics that need a model)."""
+
+    name: str = ""
+    needs_text: bool = False
+
+    @abstractmethod
+    def start_rows(self, n: int, vocabulary) -> BatchProgress:
+        """Follow n rows of texts written in the tokens of ``vocabulary``."""
+
+
+class Metric(BatchMetric):
+    """A metric of texts. Subclasses give :meth:`start`; its values are the reference library's at every prefix."""
+
+    needs_text = True
+
+    @abstractmethod
+    def start(self, episode: Episode) -> Progress:
+        """Begin a text that answers ``episode``."""
+
+    def score(self, text: str, episode: Episode) -> float:
+        """The metric of a finished text."""
+        return self.start(episode).push(text)
+
+    def start_rows(self, n: int, vocabulary=None) -> BatchProgress:
+        return _RowByRow(self, n)
+
+
+class _RowByRow(BatchProgress):
+    def __init__(self, metric: Metric, n: int):
+        self.metric = metric
+        self.progress: list[Progress | None] = [None] * n
+
+    def reset(self, rows, episodes):
+        for row, episode in zip(rows.tolist(), episodes, strict=True):
+            self.progress[row] = self.metric.start(episode)
+
+    def value(self, step):
+        progress = self.progress
+        return np.array(
+            [progress[r].push(p, v) for r, p, v in zip(step.rows.tolist(), step.pieces, step.provisional, strict=True)],
+            np.float64,
+        )
+
+
+class FunctionMetric(Metric):
+    """A plain function ``f(text, references) -> float`` as a metric.
+
+    It is called on the whole text at every token, so its cost per token grows with the text.
+    """
+
+    def __init__(self, function: Callable[[str, tuple[str, ...]], float], name: str | None = None):
+        self.function = function
+        self.name = name or getattr(function, "__name__", type(function).__name__)
+
+    def start(self, episode):
+        return WholeText(self, episode)
+
+    def score(self, text, episode):
+        return float(self.function(text, episode.references))
+
+    def __call__(self, text: str, references: Sequence[str]) -> float:
+        return self.function(text, tuple(references))
+
+
+class WholeText(Progress):
+    """For metrics with a ``score`` of their own: call it on the whole text at every push."""
+
+    def __init__(self, metric: Metric, episode: Episode):
+        self.metric = metric
+        self.episode = episode
+        self.text = ""
+
+    def push(self, piece, provisional=""):
+        self.text += piece
+        return self.metric.score(self.text + provisional, self.episode)

@@ -1,0 +1,53 @@
+"""The table of ids: what each one's task is, and how it is paid by default."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import gymnasium as gym
+
+# name -> (task class, its arguments, reward). A new id is one line here.
+IDS: dict[str, tuple[str, dict[str, Any], str]] = {
+    "Copy-v0": ("symbolic:Copy", {"length": 5, "symbols": 8}, "delta"),
+    "CopyLarge-v0": ("symbolic:Copy", {"length": 30, "symbols": 26}, "delta"),
+    "Reverse-v0": ("symbolic:Reverse", {"length": 5, "symbols": 8}, "delta"),
+    "ReverseLarge-v0": ("symbolic:Reverse", {"length": 30, "symbols": 26}, "delta"),
+    "Sort-v0": ("symbolic:Sort", {"length": 5, "symbols": 8}, "delta"),
+    "SortLarge-v0": ("symbolic:Sort", {"length": 30, "symbols": 26}, "delta"),
+    "Addition-v0": ("symbolic:Addition", {"digits": 2}, "delta"),
+    "AdditionLarge-v0": ("symbolic:Addition", {"digits": 8}, "delta"),
+    "Brackets-v0": ("brackets:Brackets", {"length": 8, "kinds": 2}, "delta"),
+    "BracketsLarge-v0": ("brackets:Brackets", {"length": 32, "kinds": 4}, "delta"),
+    "Password-v0": ("password:Password", {"length": 3, "symbols": 4}, "terminal"),
+    "PasswordLarge-v0": ("password:Password", {"length": 6, "symbols": 10}, "terminal"),
+    "Spelling-v0": ("spelling:Spelling", {"length": 10, "corruption": 0.3}, "delta"),
+    "SpellingNoisy-v0": ("spelling:Spelling", {"length": 10, "corruption": 0.5}, "delta"),
+    "SpellingLong-v0": ("spelling:Spelling", {"length": 30, "corruption": 0.3}, "delta"),
+    "SpellingLongNoisy-v0": ("spelling:Spelling", {"length": 30, "corruption": 0.5}, "delta"),
+    "Completion-v0": ("completion:Completion", {}, "delta"),
+    "DocSummary-v0": ("doc_summary:DocSummary", {}, "delta"),
+}
+
+
+def register(id: str, task: str, *, reward: Any = "delta", **arguments: Any) -> None:
+    """Make a task an environment id of ``gym.make`` and ``gym.make_vec``.
+
+    Args:
+        id: "namespace/Name-v0".
+        task: "package.module:Class" of a :class:`~textgym.tasks.Task`.
+        reward: the default reward, as JSON: "delta", "terminal:cer", {"name": ..., "metric": ...}, a list.
+        arguments: the task's own, JSON values.
+    """
+    gym.register(
+        id,
+        entry_point="textgym.envs.single:TextGenEnv",
+        vector_entry_point="textgym.envs.vector:TextGenVectorEnv",
+        kwargs={"task": task, "reward": reward, **arguments},
+    )
+
+
+def register_all() -> None:
+    """Register every id of the table; ``import textgym`` does."""
+    for name, (task, arguments, reward) in IDS.items():
+        if f"textgym/{name}" not in gym.registry:
+            register(f"textgym/{name}", f"textgym.tasks.{task}", reward=reward, **arguments)

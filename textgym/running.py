@@ -1,0 +1,60 @@
+"""Recipes and running states: what is shared by many environments, and what one environment owns.
+
+A *recipe* (task, vocabulary, metric, reward) never changes once it is built, may hold tables and
+models, and is shared freely: copying an environment never copies it. A *running state* is what a
+recipe remembers about the rows of one environment; it can be saved and restored exactly.
+"""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+
+class Recipe:
+    """An immutable description; ``copy.copy`` and ``copy.deepcopy`` return the same object."""
+
+    __slots__ = ()
+
+    def __copy__(self):
+        return self
+
+    def __deepcopy__(self, memo):
+        return self
+
+
+class RunningState:
+    """What a recipe remembers about n rows.
+
+    Attributes named in ``not_saved`` belong to somebody else (the generators are the environment's)
+    and stay as they are on :meth:`set_state`. Everything else is saved: nested running states by
+    their own ``get_state``, the rest by ``copy.deepcopy``.
+    """
+
+    not_saved: frozenset[str] = frozenset({"rngs"})
+
+    def get_state(self) -> dict[str, Any]:
+        """A copy of all that this state remembers; it shares nothing mutable with the state."""
+        return {name: _save(value) for name, value in vars(self).items() if name not in self.not_saved}
+
+    def set_state(self, saved: dict[str, Any]) -> None:
+        """Go back to what :meth:`get_state` returned; ``saved`` can be used again."""
+        for name, value in saved.items():
+            setattr(self, name, _restore(getattr(self, name, None), value))
+
+
+def _save(value: Any) -> Any:
+    if isinstance(value, RunningState):
+        return value.get_state()
+    if isinstance(value, (list, tuple)) and any(isinstance(v, RunningState) for v in value):
+        return [_save(v) for v in value]
+    return copy.deepcopy(value)
+
+
+def _restore(current: Any, saved: Any) -> Any:
+    if isinstance(current, RunningState):
+        current.set_state(saved)
+        return current
+    if isinstance(current, (list, tuple)) and any(isinstance(v, RunningState) for v in current):
+        return type(current)(_restore(c, s) for c, s in zip(current, saved, strict=True))
+    return copy.deepcopy(saved)

@@ -1,0 +1,45 @@
+"""WHAT is to be written. One file a family."""
+
+from __future__ import annotations
+
+import json
+from functools import lru_cache
+from typing import Any
+
+from textgym.errors import call_checked, load_object
+from textgym.tasks.base import SPLITS, Task
+from textgym.tasks.dataset import DatasetTask
+from textgym.tasks.generated import GeneratedTask
+
+
+def make_task(spec, **arguments: Any) -> Task:
+    """A task from an object, a class, or ``"package.module:Class"`` and its arguments.
+
+    Tasks are immutable: equal JSON arguments give one shared object, so that a thousand environments
+    read a corpus once.
+    """
+    if isinstance(spec, Task):
+        given = {name: value for name, value in arguments.items() if value is not None}
+        if given:
+            raise TypeError(f"the task is already built: give {', '.join(given)} to {type(spec).__name__}(...) instead")
+        return spec
+    if isinstance(spec, str) and ":" not in spec:
+        raise ValueError(f"a task is a Task, its class, or 'package.module:Class'; got {spec!r}")
+    if isinstance(spec, str):
+        try:
+            return _shared(spec, json.dumps(arguments, sort_keys=True))
+        except TypeError as error:
+            if "JSON serializable" not in str(error):
+                raise
+        spec = load_object(spec)
+    if not (isinstance(spec, type) and issubclass(spec, Task)):
+        raise TypeError(f"a task is a Task, its class, or 'package.module:Class'; got {spec!r}")
+    return call_checked(spec.__name__, spec, arguments)
+
+
+@lru_cache(maxsize=16)
+def _shared(path: str, arguments: str) -> Task:
+    return make_task(load_object(path), **json.loads(arguments))
+
+
+__all__ = ["SPLITS", "DatasetTask", "GeneratedTask", "Task", "make_task"]

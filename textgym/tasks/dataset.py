@@ -1,0 +1,62 @@
+"""Tasks over a fixed collection of items."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import numpy as np
+
+from textgym.episode import Episode
+from textgym.tasks.base import SPLITS, Task
+
+
+class DatasetTask(Task):
+    """A task over a list of episodes.
+
+    Items whose prompt, or whose references and EOS, do not fit are dropped here and counted in
+    ``dropped``, never cut. The items are shuffled once, always in the same way, so that the first k
+    fixed episodes are a fair sample. Training draws with replacement.
+
+    Args:
+        items: the episodes of the split.
+        split, vocabulary, prompt_length, budget, lossy: as for every task.
+
+    Raises:
+        ValueError: no item is left, or the vocabulary cannot write a reference (see ``lossy``).
+    """
+
+    def __init__(self, items: Iterable[Episode], *, vocabulary, prompt_length, budget, split="train", lossy=False):
+        super().__init__(vocabulary=vocabulary, prompt_length=prompt_length, budget=budget, split=split, lossy=lossy)
+        kept = []
+        for item in items:
+            misfit = self._misfit(item)
+            if misfit is None:
+                kept.append(item)
+            else:
+                self.dropped[misfit] += 1
+        if not kept:
+            raise ValueError(
+                f"{type(self).__name__}: split {split!r} is empty: of {sum(self.dropped.values())} items none fits prompt_length="
+                f"{self.prompt_length} and budget={self.budget} tokens (dropped: {dict(self.dropped)})"
+            )
+        self._check_round_trip(kept)
+        order = np.random.default_rng(0).permutation(len(kept))
+        self.items: tuple[Episode, ...] = tuple(kept[i] for i in order)
+
+    def present(self, item: Episode, rng: np.random.Generator) -> Episode:
+        """The episode made of an item; tasks that add noise to the prompt do it here."""
+        return item
+
+    def __len__(self):
+        return len(self.items)
+
+    def sample(self, rng):
+        return self.present(self.items[int(rng.integers(len(self.items)))], rng)
+
+    def episode(self, index):
+        if not 0 <= index < len(self.items):
+            raise IndexError(f"episode index {index} is not in 0 .. {len(self.items) - 1} (split {self.split!r})")
+        return self.present(self.items[index], np.random.default_rng([SPLITS.index(self.split), index]))
+
+    def _fingerprinted(self):
+        return self.items
