@@ -37,21 +37,21 @@ class Step:
     """One token appended to some rows, as metrics and rewards see it. k rows take part.
 
     Attributes:
-        rows: int64 (k,), which rows of the environment; rows being autoreset are not among them.
+        rows: int64 (k,), ascending: which rows of the environment; rows being autoreset are not among them.
         actions: int64 (k,), the token ids chosen.
         lengths: int64 (k,), tokens written so far, this one and EOS included, an illegal one not.
         ended: bool (k,), the episode of the row ends with this step.
         illegal: bool (k,), the mask forbade the token, which was not written; None without a mask.
-        episodes: k episodes.
         pieces: k strings, what the committed text grew by; None when nothing asked for text
             (``needs_text`` of the recipes is False).
         provisional: k strings, the text after the committed one that the next token may still change
             (unfinished UTF-8, an open run of byte tokens); "" at the end of an episode. None as above.
 
-    The text so far is the concatenation of all pieces since the reset, plus ``provisional``.
+    The text so far is the concatenation of all pieces since the reset, plus ``provisional``. The arrays
+    are the environment's: read them during the call, copy what you keep.
     """
 
-    __slots__ = ("rows", "actions", "lengths", "ended", "illegal", "episodes", "pieces", "provisional")
+    __slots__ = ("rows", "actions", "lengths", "ended", "illegal", "pieces", "provisional", "whole", "_episodes")
 
     def __init__(
         self,
@@ -61,14 +61,31 @@ class Step:
         ended: np.ndarray,
         illegal: np.ndarray | None,
         episodes: Sequence[Episode],
-        pieces: Sequence[str] | None = None,
-        provisional: Sequence[str] | None = None,
+        whole: bool = False,
     ):
+        """``episodes`` are those of all rows of the environment; ``whole``: all rows take part."""
         self.rows = rows
         self.actions = actions
         self.lengths = lengths
         self.ended = ended
         self.illegal = illegal
-        self.episodes = episodes
-        self.pieces = pieces
-        self.provisional = provisional
+        self.pieces: Sequence[str] | None = None
+        self.provisional: Sequence[str] | None = None
+        self.whole = whole
+        self._episodes = episodes
+
+    @property
+    def episodes(self) -> list[Episode]:
+        """The k episodes."""
+        return [self._episodes[row] for row in self.rows.tolist()]
+
+    def take(self, array: np.ndarray) -> np.ndarray:
+        """The rows of the step out of ``array`` (n, ...): (k, ...), to be read only."""
+        return array if self.whole else array[self.rows]
+
+    def put(self, array: np.ndarray, values: np.ndarray) -> np.ndarray:
+        """``array`` (n, ...) with ``values`` (k, ...) in the rows of the step; may be ``values`` itself."""
+        if self.whole:
+            return values
+        array[self.rows] = values
+        return array

@@ -67,13 +67,12 @@ class TextGenEnv(gym.Env):
         self.action_space = settings.action_space
         self.observation_space = settings.observation_space
         self.state = settings.start(1)
-        self._row = np.zeros(1, np.int64)
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None):
         super().reset(seed=seed)
         if self.state.rngs[0] is not self.np_random:
             self.state.give_stream(0, self.np_random)
-        self.state.begin(self._row, requested_episodes(self.task, options, [0], 1))
+        self.state.begin(self.state.all_rows, requested_episodes(self.task, options, [0], 1))
         info = {} if self.state.legal is None else {"action_mask": self.state.legal[0].astype(np.int8)}
         if self.render_mode == "human":
             self.render()
@@ -82,7 +81,7 @@ class TextGenEnv(gym.Env):
     def step(self, action):
         state = self.state
         actions = state.check(action, ()).reshape(1)
-        rewards, ended = state.append(self._row, actions)
+        rewards, ended = state.append(actions)
         reward, terminated = float(rewards[0]), bool(ended[0])
         info: dict[str, Any] = {"reward_terms": {name: float(paid[0]) for name, paid in state.terms.items()}}
         if state.legal is not None:

@@ -39,12 +39,14 @@ class TextGenState(RunningState):
         window: int32 (n, prompt_length + budget): the prompt, right-aligned in the first prompt_length
             columns, then the tokens written; PAD = V elsewhere.
         lengths: int64 (n,), tokens written, EOS included.
-        live: bool (n,), the episode of the row goes on.
+        over: bool (n,), the row has no episode in progress.
         terms: name -> float64 (n,), what the last step of each row paid.
         payments: float64 (n, budget), what each token of the episode was paid; None unless kept.
     """
 
-    not_saved = frozenset({"task", "reward", "mask", "on_illegal", "metrics", "vocabulary", "rngs", "reward_rngs"})
+    not_saved = frozenset(
+        {"task", "reward", "mask", "on_illegal", "metrics", "vocabulary", "all_rows", "text_start", "rngs", "reward_rngs"}
+    )
 
     def __init__(
         self,
@@ -62,9 +64,11 @@ class TextGenState(RunningState):
         self.vocabulary = task.vocabulary
         self.metrics = tuple(metrics)
         self.group_size = group_size
+        self.all_rows = np.arange(n)
         self.window = np.full((n, task.prompt_length + task.budget), self.vocabulary.pad, np.int32)
+        self.text_start = self.all_rows * self.window.shape[1] + task.prompt_length  # flat index of token 0
         self.lengths = np.zeros(n, np.int64)
-        self.live = np.zeros(n, bool)
+        self.over = np.ones(n, bool)
         self.ended_illegally = np.zeros(n, bool)
         self.episodes: list[Episode] = [Episode()] * n
         self.draws = np.zeros(n, np.int64)  # episodes begun since the row was seeded
@@ -109,10 +113,11 @@ class TextGenState(RunningState):
             ids = encode(episode.prompt)
             self.window[row, start - len(ids) : start] = ids
             self.episodes[row] = episode
+        self.lengths, self.over = self.lengths.copy(), self.over.copy()  # the last step has returned them
         self.lengths[rows] = 0
+        self.over[rows] = False
         if self.payments is not None:
             self.payments[rows] = 0.0
-        self.live[rows] = True
         self.ended_illegally[rows] = False
         self.draws[rows] += 1
         if self.stream is not None:
@@ -150,8 +155,12 @@ class TextGenState(RunningState):
             )
         return array
 
-    def append(self, rows: np.ndarray, actions: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Write one token in each of ``rows`` (k,) and pay it.
+    def append(self, actions: np.ndarray, rows: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
+        """Write one token in each of ``rows`` (None: all) and pay it.
+
+        Args:
+            actions: int64 (k,), checked.
+            rows: int64 (k,), ascending.
 
         Returns:
             rewards float64 (k,) and ended bool (k,).
@@ -161,28 +170,30 @@ class TextGenState(RunningState):
             ResetNeeded: a row has no episode in progress. Nothing has changed.
             RewardError: the reward raised or paid no finite number. Only a reset of all rows helps.
         """
-        if self.failure or np.count_nonzero(self.live[rows]) != len(rows):
-            self.check_begun()
-            row = int(rows[~self.live[rows]][0])
-            raise ResetNeeded(f"row {row}: its episode has ended; reset it before the next step")
-        lengths = self.lengths[rows]
+        whole = rows is None
+        if self.failure or np.count_nonzero(self.over if whole else self.over[rows]):
+            raise self._reset_needed(self.all_rows if whole else rows)
+        if whole:
+            rows, lengths, start = self.all_rows, self.lengths, self.text_start
+        else:
+            lengths, start = self.lengths[rows], self.text_start[rows]
         illegal = None
         if self.legal is None:
-            self.window[rows, self.task.prompt_length + lengths] = actions
-            lengths += 1
+            self.window.ravel()[start + lengths] = actions
+            lengths = lengths + 1
             ended = (actions == self.vocabulary.eos) | (lengths == self.task.budget)
         else:
             illegal = ~self.legal[rows, actions]
             if self.on_illegal == "raise" and np.count_nonzero(illegal):
                 raise self._illegal(int(rows[illegal][0]), int(actions[illegal][0]))
             written = ~illegal
-            self.window[rows[written], self.task.prompt_length + lengths[written]] = actions[written]
-            lengths += written
+            self.window.ravel()[(start + lengths)[written]] = actions[written]
+            lengths = lengths + written
             ended = illegal | (actions == self.vocabulary.eos) | (lengths == self.task.budget)
             self.ended_illegally[rows] = illegal
-        self.lengths[rows] = lengths
-        self.live[rows] = ~ended
-        step = Step(rows, actions, lengths, ended, illegal, [self.episodes[row] for row in rows.tolist()])
+        step = Step(rows, actions, lengths, ended, illegal, self.episodes, whole)
+        self.lengths = step.put(self.lengths, lengths)
+        self.over = step.put(self.over, ended)
         if self.stream is not None:
             self._decode(step)
         rewards = self._pay(step)
@@ -216,16 +227,16 @@ class TextGenState(RunningState):
         except Exception as error:
             self.failure = f"{type(error).__name__}: {error}"
             raise RewardError(f"reward {self.reward.name!r} raised {self.failure}") from error
-        terms = dict(self.paying.terms)
+        terms = self.paying.terms
         if step.illegal is not None:
+            terms = dict(terms)
             terms["illegal"] = np.where(step.illegal, 0.0 if self.on_illegal == "raise" else self.on_illegal, 0.0)
             rewards = rewards + terms["illegal"]
         if rewards.shape != step.rows.shape or np.count_nonzero(np.isfinite(rewards)) != len(rewards):
             raise self._no_number(step, rewards, terms)
-        if terms.keys() != self.terms.keys():
+        if not step.whole and terms.keys() != self.terms.keys():
             self.terms = {name: np.zeros(self.n) for name in terms}
-        for name, paid in terms.items():
-            self.terms[name][step.rows] = paid
+        self.terms = {name: step.put(self.terms.get(name), paid) for name, paid in terms.items()}
         if self.payments is not None:
             written = step.lengths if step.illegal is None else step.lengths + step.illegal
             self.payments[step.rows, written - 1] = rewards
@@ -235,7 +246,7 @@ class TextGenState(RunningState):
 
     def _look_up_legal(self, rows: np.ndarray) -> None:
         legal = self.mask.legal_tokens(self.window[rows], self.lengths[rows], [self.episodes[row] for row in rows.tolist()])
-        ended = ~self.live[rows]
+        ended = self.over[rows]
         if np.count_nonzero(ended):
             legal[ended] = False
         stuck = ~legal.any(axis=1)
@@ -268,10 +279,10 @@ class TextGenState(RunningState):
             outcome[metric.name] = float(value)
         return outcome
 
-    def episode_id(self, rows: np.ndarray) -> np.ndarray:
-        """int64 (k,), equal for the rows of a group on the same episode, different otherwise."""
-        groups = -(-self.n // self.group_size)
-        return (self.draws[rows] - 1) * groups + rows // self.group_size
+    def episode_id(self) -> np.ndarray:
+        """int64 (n,), equal for the rows of a group on the same episode, different otherwise."""
+        groups = self.n // self.group_size
+        return (self.draws - 1) * groups + self.all_rows // self.group_size
 
     # -- saving ------------------------------------------------------------------------------------
 
@@ -304,10 +315,15 @@ class TextGenState(RunningState):
 
     def check_begun(self) -> None:
         """Raise ResetNeeded where a row has never been reset, or the reward has failed."""
+        if self.failure or not self.draws.all():
+            raise self._reset_needed(self.all_rows)
+
+    def _reset_needed(self, rows: np.ndarray) -> ResetNeeded:
         if self.failure:
-            raise ResetNeeded(f"the reward failed in an earlier step ({self.failure}): reset all rows first")
-        if not self.draws.all():
-            raise ResetNeeded(f"row {int(np.argmin(self.draws))} has no episode: call reset before step")
+            return ResetNeeded(f"the reward failed in an earlier step ({self.failure}): reset all rows first")
+        if not self.draws[rows].all():
+            return ResetNeeded(f"row {int(rows[self.draws[rows] == 0][0])} has no episode: call reset before step")
+        return ResetNeeded(f"row {int(rows[self.over[rows]][0])}: its episode has ended; reset it before the next step")
 
     def _illegal(self, row: int, action: int) -> InvalidAction:
         legal = np.flatnonzero(self.legal[row])

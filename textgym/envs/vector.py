@@ -80,14 +80,13 @@ class TextGenVectorEnv(VectorEnv):
         self.action_space = batch_space(self.single_action_space, self.num_envs)
         self.observation_space = batch_space(self.single_observation_space, self.num_envs)
         self.state = settings.start(self.num_envs, group_size or 1)
-        self._rows = np.arange(self.num_envs)
 
     # -- reset and step ----------------------------------------------------------------------------
 
     def reset(self, *, seed: int | Sequence[int | None] | None = None, options: dict[str, Any] | None = None):
         options = dict(options or {})
         mask = options.pop("reset_mask", None)
-        rows = self._rows if mask is None else np.flatnonzero(self._checked_mask(mask))
+        rows = self.state.all_rows if mask is None else np.flatnonzero(self._checked_mask(mask))
         episodes = requested_episodes(self.task, options, rows.tolist(), self.num_envs)
         for row, row_seed in zip(rows.tolist(), self._seeds(seed, rows), strict=True):
             if row_seed is not None or self.state.rngs[row] is None:
@@ -100,21 +99,21 @@ class TextGenVectorEnv(VectorEnv):
         return self._observe(), infos
 
     def step(self, actions):
-        state, n, rows = self.state, self.num_envs, self._rows
+        state, n, rows = self.state, self.num_envs, None
         waiting = None  # rows that ended in the last step and are reset in this one
-        if self.autoreset_mode is AutoresetMode.NEXT_STEP and np.count_nonzero(state.live) != n:
+        if self.autoreset_mode is AutoresetMode.NEXT_STEP and np.count_nonzero(state.over):
             state.check_begun()
-            waiting, rows = np.flatnonzero(~state.live), np.flatnonzero(state.live)
+            waiting, rows = np.flatnonzero(state.over), np.flatnonzero(~state.over)
             actions = np.array(actions)
             if actions.shape == (n,):
                 actions[waiting] = self.vocabulary.eos  # ignored, whatever it is
         actions = state.check(actions, (n,))
         infos: dict[str, Any] = {}
         if waiting is None:
-            rewards, ended = state.append(rows, actions)
+            rewards, ended = state.append(actions)
         else:
             rewards, ended = np.zeros(n), np.zeros(n, bool)
-            rewards[rows], ended[rows] = state.append(rows, actions[rows])
+            rewards[rows], ended[rows] = state.append(actions[rows], rows)
             state.begin(waiting)
         over = np.flatnonzero(ended) if np.count_nonzero(ended) else None
         if over is not None and self.autoreset_mode is AutoresetMode.SAME_STEP:
@@ -124,7 +123,7 @@ class TextGenVectorEnv(VectorEnv):
         elif over is not None:
             self._add_outcomes(infos, over)
         self._add_terms(infos, rows)
-        self._add_standing(infos, self._rows)
+        self._add_standing(infos, None)
         if self.render_mode == "human":
             self.render()
         return self._observe(), rewards, ended, np.zeros(n, bool), infos
@@ -140,39 +139,49 @@ class TextGenVectorEnv(VectorEnv):
 
     # -- infos, as SyncVectorEnv lays them out: every key with a mask "_key" of the rows that have it ----
 
-    def _column(self, rows: np.ndarray, values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """``values`` (k, ...) of ``rows`` as (n, ...), zero (objects: None) elsewhere; and the mask bool (n,)."""
+    def _mask(self, rows: np.ndarray | None) -> np.ndarray:
+        """bool (n,), True in ``rows`` (None: everywhere)."""
         mask = np.zeros(self.num_envs, bool)
-        mask[rows] = True
+        mask[slice(None) if rows is None else rows] = True
+        return mask
+
+    def _column(self, rows: np.ndarray, values: np.ndarray) -> np.ndarray:
+        """``values`` (k, ...) of ``rows`` as (n, ...), zero (objects: None) elsewhere."""
         column = np.zeros((self.num_envs, *values.shape[1:]), values.dtype)
         if values.dtype == object:
             column[:] = None
         column[rows] = values
-        return column, mask
+        return column
 
-    def _add_standing(self, infos: dict[str, Any], rows: np.ndarray) -> None:
-        """What every row has at every time: its mask, its group's episode."""
-        if self.state.legal is not None:
-            infos["action_mask"], infos["_action_mask"] = self._column(rows, self.state.legal[rows].astype(np.int8))
+    def _add_standing(self, infos: dict[str, Any], rows: np.ndarray | None) -> None:
+        """What a row has at every time: its mask, its group's episode. ``rows``: None for all."""
+        legal = self.state.legal
+        if legal is not None:
+            infos["action_mask"] = legal.astype(np.int8) if rows is None else self._column(rows, legal[rows].astype(np.int8))
+            infos["_action_mask"] = self._mask(rows)
         if self.group_size is not None:
-            infos["episode_id"], infos["_episode_id"] = self._column(rows, self.state.episode_id(rows))
+            ids = self.state.episode_id()
+            infos["episode_id"] = ids if rows is None else self._column(rows, ids[rows])
+            infos["_episode_id"] = self._mask(rows)
 
-    def _add_terms(self, infos: dict[str, Any], rows: np.ndarray) -> None:
-        """The parts of the reward, for the rows that were paid."""
-        if len(rows):
-            terms: dict[str, np.ndarray] = {}
-            for name, paid in self.state.terms.items():
-                terms[name], terms[f"_{name}"] = self._column(rows, paid[rows])
-            mask = np.zeros(self.num_envs, bool)
-            mask[rows] = True
-            infos["reward_terms"], infos["_reward_terms"] = terms, mask
+    def _add_terms(self, infos: dict[str, Any], rows: np.ndarray | None) -> None:
+        """The parts of the reward, for the rows that were paid (None: all)."""
+        if rows is not None and not len(rows):
+            return
+        terms: dict[str, np.ndarray] = {}
+        mask = self._mask(rows)
+        for name, paid in self.state.terms.items():
+            terms[name] = paid.copy() if rows is None else self._column(rows, paid[rows])
+            terms[f"_{name}"] = mask.copy()
+        infos["reward_terms"], infos["_reward_terms"] = terms, mask
 
     def _add_outcomes(self, infos: dict[str, Any], rows: np.ndarray) -> None:
         """What is reported of the episodes that have ended."""
         outcomes = [self.state.outcome(row) for row in rows.tolist()]
+        mask = self._mask(rows)
         for name, value in outcomes[0].items():
             values = np.array([outcome[name] for outcome in outcomes], object if isinstance(value, str) else type(value))
-            infos[name], infos[f"_{name}"] = self._column(rows, values)
+            infos[name], infos[f"_{name}"] = self._column(rows, values), mask.copy()
 
     def _add_final(self, infos: dict[str, Any], rows: np.ndarray) -> None:
         """SAME_STEP: the last observation and info of the episodes that have ended."""
@@ -186,10 +195,8 @@ class TextGenVectorEnv(VectorEnv):
                 observations[row] = {"tokens": tokens.copy(), "action_mask": self.state.legal[row].astype(np.int8)}
             else:
                 observations[row] = tokens.copy()
-        ended = np.zeros(self.num_envs, bool)
-        ended[rows] = True
-        infos["final_obs"], infos["_final_obs"] = observations, ended
-        infos["final_info"], infos["_final_info"] = final, ended.copy()
+        infos["final_obs"], infos["_final_obs"] = observations, self._mask(rows)
+        infos["final_info"], infos["_final_info"] = final, self._mask(rows)
 
     # -- the rest of the interface -----------------------------------------------------------------
 

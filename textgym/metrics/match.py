@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from operator import eq
+
 import numpy as np
 
+from textgym.episode import Step
 from textgym.metrics.base import BatchMetric, BatchProgress, Metric, Progress
+from textgym.running import RunningState
 
 
 class ExactMatch(Metric):
@@ -57,13 +62,11 @@ class _OneReference(Progress):
         reference, start = self.reference, self.length
         right = self.right
         end = start + len(piece)
-        for a, b in zip(piece, reference[start:end], strict=False):
-            right += a == b
+        right += sum(map(eq, piece, reference[start:end]))
         self.right, self.length = right, end
         if provisional:
             start, end = end, end + len(provisional)
-            for a, b in zip(provisional, reference[start:end], strict=False):
-                right += a == b
+            right += sum(map(eq, provisional, reference[start:end]))
         longest = max(end, len(reference))
         return right / longest if longest else 1.0
 
@@ -92,43 +95,67 @@ class TokenMatch(BatchMetric):
 
 
 class _TokenProgress(BatchProgress):
+    """The best of K references; the k-th of every row is followed by one :class:`_KthReference`."""
+
     not_saved = frozenset({"vocabulary"})
 
     def __init__(self, n, vocabulary):
         self.vocabulary = vocabulary
-        self.references = np.full((1, n, 8), -1, np.int32)  # (K, n, T), -1 where there is no token: always the last column
-        self.sizes = np.full((1, n), -1, np.int64)  # (K, n), -1: no such reference
-        self.right = np.zeros((1, n), np.int64)  # (K, n)
-        self.some_empty = False  # whether some reference has been empty
+        self.each = [_KthReference(n)]
 
     def reset(self, rows, episodes):
-        self.references[:, rows] = -1
-        self.sizes[:, rows] = -1
-        self.right[:, rows] = 0
-        for row, episode in zip(rows.tolist(), episodes, strict=True):
-            for k, reference in enumerate(episode.references):
-                ids = self.vocabulary.encode(reference)
-                size = len(ids)
-                if k >= self.references.shape[0] or size >= self.references.shape[2]:
-                    self._grow(k + 1, size + 1)
-                self.references[k, row, :size] = ids
-                self.sizes[k, row] = size
-                self.some_empty |= size == 0
-
-    def _grow(self, references: int, tokens: int) -> None:
-        more, longer = max(0, references - self.references.shape[0]), max(0, 2 * tokens - self.references.shape[2])
-        self.references = np.pad(self.references, ((0, more), (0, 0), (0, longer)), constant_values=-1)
-        self.sizes = np.pad(self.sizes, ((0, more), (0, 0)), constant_values=-1)
-        self.right = np.pad(self.right, ((0, more), (0, 0)))
+        references = [[self.vocabulary.encode(r) for r in episode.references] for episode in episodes]
+        while len(self.each) < max(map(len, references)):
+            self.each.append(_KthReference(len(self.each[0].sizes)))
+        for k, kth in enumerate(self.each):
+            kth.reset(rows, [of_row[k] if k < len(of_row) else None for of_row in references])
 
     def value(self, step):
-        rows, actions = step.rows, step.actions
-        at = np.minimum(step.lengths, self.references.shape[2]) - 1  # past the end: the last column, which never matches
-        right = self.right[:, rows] + (self.references[:, rows, at] == actions)  # (K, k); EOS is in no reference
-        self.right[:, rows] = right
-        lengths = step.lengths - (actions == self.vocabulary.eos)  # tokens of text
-        sizes = self.sizes[:, rows]
-        value = right / np.maximum(np.maximum(sizes, lengths), 1)
-        if self.some_empty:
-            value[(sizes == 0) & (lengths == 0)] = 1.0
-        return value[0] if len(value) == 1 else value.max(axis=0)
+        text_lengths = step.lengths - (step.actions == self.vocabulary.eos)
+        value = self.each[0].value(step, text_lengths)
+        for kth in self.each[1:]:
+            value = np.maximum(value, kth.value(step, text_lengths))
+        return value
+
+    def set_state(self, saved):
+        # the number of references may have grown since
+        self.each = [_KthReference(len(self.each[0].sizes)) for _ in saved["each"]]
+        super().set_state(saved)
+
+
+class _KthReference(RunningState):
+    def __init__(self, n: int, width: int = 8):
+        self.sizes = np.full(n, -1, np.int64)  # tokens of the reference, -1: the row has none
+        self.right = np.zeros(n, np.int64)
+        self.all_sized = False  # every row has a reference, and none is empty
+        self._allocate(np.full((n, width), -1, np.int32))
+
+    def _allocate(self, tokens: np.ndarray) -> None:
+        self.tokens = tokens  # (n, T), -1 after the reference: at least in the last column
+        self.last = np.arange(len(tokens)) * tokens.shape[1] - 1  # flat index of token t of a row: last + t + 1
+
+    def reset(self, rows: np.ndarray, references: Sequence[np.ndarray | None]) -> None:
+        width, longest = self.tokens.shape[1], max((len(r) for r in references if r is not None), default=0)
+        if longest >= width:
+            self._allocate(np.pad(self.tokens, ((0, 0), (0, 2 * longest - width)), constant_values=-1))
+        self.tokens[rows] = -1
+        for row, reference in zip(rows.tolist(), references, strict=True):
+            if reference is not None:
+                self.tokens[row, : len(reference)] = reference
+        self.sizes[rows] = [-1 if r is None else len(r) for r in references]
+        self.all_sized = bool((self.sizes > 0).all())
+        self.right = self.right.copy()
+        self.right[rows] = 0
+
+    def value(self, step: Step, text_lengths: np.ndarray) -> np.ndarray:
+        # past the end: the last column, which no token equals; EOS is in no reference
+        at = step.take(self.last) + np.minimum(step.lengths, self.tokens.shape[1])
+        right = step.take(self.right) + (self.tokens.ravel()[at] == step.actions)
+        self.right = step.put(self.right, right)
+        sizes = step.take(self.sizes)
+        longest = np.maximum(sizes, text_lengths)
+        if self.all_sized:
+            return right / longest
+        value = right / np.maximum(longest, 1)
+        value[(sizes == 0) & (text_lengths == 0)] = 1.0
+        return value

@@ -50,14 +50,15 @@ class _Running(RewardState):
 
     def reset(self, rows, episodes):
         self.metric.reset(rows, episodes)
+        self.before = self.before.copy()  # it may be what the last step returned
         self.before[rows] = 0.0
 
     def step(self, step):
         value = self.metric.value(step)
         if step.illegal is not None:
             value = np.where(step.illegal, 0.0, value)
-        paid = self.recipe.pay(value, self.before[step.rows], step)
-        self.before[step.rows] = value
+        paid = self.recipe.pay(value, step.take(self.before), step)
+        self.before = step.put(self.before, value)
         self.terms = {self.recipe.name: paid}
         return paid
 

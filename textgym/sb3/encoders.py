@@ -1,12 +1,15 @@
-"""What a Stable-Baselines3 policy sees of the token window: one vector for the place of the next token.
+"""What a Stable-Baselines3 policy sees of the token window: one vector, for the place of the next token.
 
-An observation is a window of L columns: the prompt, padded on the left, then the text so far. Every encoder here
-finds the *write position*, the column that the next action fills, and reads its features there.
+An observation is a window of L columns: the prompt, padded on the left, then the text so far. Every encoder finds the
+*write position*, the column that the next action fills, and gives the features of that place. SB3 encodes the window
+anew at every step, so nothing is computed that this one vector does not need: padding is cut away before the network,
+and the last attention layer has a single query.
 """
 
 from __future__ import annotations
 
 import inspect
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -19,16 +22,17 @@ from textgym.errors import one_of, unknown
 
 
 class TokenEncoder(BaseFeaturesExtractor):
-    """Base of the encoders: ``forward(observations) -> (B, features_dim)`` float32.
+    """Base of the encoders: ``forward(observations) -> (B, features_dim)`` float32, finite for every window.
 
-    Observations are ``(B, L)`` token ids of any dtype (SB3 passes float32, exact up to 2**24), or a dict with such
-    ``tokens``; other keys, as the action mask, are left to the policy. A subclass defines :meth:`encode`.
+    Observations are token ids ``(B, L)`` in 0..PAD of any dtype (SB3 passes float32, exact up to 2**24), or a dict that
+    has them under ``tokens``; its other keys, such as the action mask, are for the policy. A subclass defines
+    :meth:`encode`.
 
     Args:
-        observation_space: ``Box(0, PAD, (L,))`` of integers, or a ``Dict`` with such a space under ``tokens``.
-        features_dim: the width of the features.
-        prompt_length: the first column of the text. The write position is then the first PAD at or after it. Without
-            it, it is the column after the last token of the window: right too, as long as the prompt is not empty.
+        observation_space: ``Box(0, PAD, (L,))`` of integers, or a ``Dict`` with that space under ``tokens``.
+        features_dim: width of the features.
+        prompt_length: the column where the text begins. The write position is the first PAD from there on. When None
+            it is the column after the last token of the window, which is the same unless prompt and text are both empty.
 
     Raises:
         ValueError: the space is no token window, or ``prompt_length`` is not in 0..L-1.
@@ -37,11 +41,11 @@ class TokenEncoder(BaseFeaturesExtractor):
     def __init__(self, observation_space: spaces.Space, features_dim: int = 64, prompt_length: int | None = None):
         window = _token_window(observation_space)
         super().__init__(observation_space, features_dim)
-        self.length = window.shape[0]
+        self.window_length = window.shape[0]
         self.pad = int(window.high[0])
-        self.next = self.pad + 1  # the id that stands at the write position and asks for a token
-        if prompt_length is not None and not 0 <= prompt_length < self.length:
-            raise ValueError(f"prompt_length {prompt_length} is not in 0..{self.length - 1}: the window has {self.length} columns")
+        self.next = self.pad + 1  # the id put at the write position: "which token comes here?"
+        if prompt_length is not None and not 0 <= prompt_length < self.window_length:
+            raise ValueError(f"prompt_length is {prompt_length}; allowed: 0..{self.window_length - 1}, columns of the window")
         self.prompt_length = prompt_length
 
     def forward(self, observations: Tensor | dict[str, Tensor]) -> Tensor:
@@ -49,110 +53,84 @@ class TokenEncoder(BaseFeaturesExtractor):
         return self.encode(tokens.long())
 
     def encode(self, tokens: Tensor) -> Tensor:
-        """``(B, L)`` int64 -> ``(B, features_dim)``."""
+        """Token ids ``(B, L)`` int64 -> features ``(B, features_dim)``."""
         raise NotImplementedError
 
     def write_position(self, tokens: Tensor) -> Tensor:
-        """The column to be written next, ``(B,)`` in 0..L; L when the window is full."""
+        """The column of the next token, ``(B,)`` int64 in 0..L; L when the window is full."""
         if self.prompt_length is None:
-            return self.length - (tokens == self.pad).flip(1).cumprod(1).sum(1)
+            return self.window_length - (tokens == self.pad).flip(1).cumprod(1).sum(1)
         return self.prompt_length + (tokens[:, self.prompt_length :] != self.pad).cumprod(1).sum(1)
 
-    def sequences(self, tokens: Tensor, align: str = "left") -> tuple[Tensor, Tensor, Tensor]:
-        """Each row cut down to its tokens and the id ``next`` after them: no columns are spent on padding.
+    def sequences(self, tokens: Tensor, align: str = "left") -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Each row's tokens and, after them, the id ``next``; n, the longest of the batch, is the only padding left.
+
+        Args:
+            tokens: ``(B, L)`` int64.
+            align: ``"left"``: all sequences begin at index 0; ``"right"``: all end at index n - 1.
 
         Returns:
-            ids ``(B, n)``, PAD outside of the sequence; the window columns they come from ``(B, n)`` in 0..L;
-            lengths ``(B,)`` in 1..n, ``next`` counted. n is the longest of the batch.
+            ids ``(B, n)``, PAD outside of the sequence; the window columns they come from ``(B, n)`` in 0..L; their
+            places in the sequence, ``(n,)`` or ``(B, n)``, from 0; the lengths ``(B,)`` in 1..n, ``next`` included.
         """
         end = self.write_position(tokens)
         start = torch.minimum((tokens == self.pad).cumprod(1).sum(1), end)
         lengths = end - start + 1
-        steps = torch.arange(int(lengths.max()), device=tokens.device)
-        columns = start[:, None] + steps if align == "left" else end[:, None] + steps - steps[-1]
-        ids = tokens.gather(1, columns.clamp(0, self.length - 1))
-        ids = ids.masked_fill((columns > end[:, None]) | (columns < start[:, None]), self.pad)
-        ids = ids.masked_fill(columns == end[:, None], self.next)
-        return ids, columns.clamp(0, self.length), lengths
+        places = torch.arange(int(lengths.max()), device=tokens.device)
+        if align == "right":
+            places = places + (lengths - len(places))[:, None]
+        columns = (places + start[:, None]).clamp(0, self.window_length)
+        ids = F.pad(tokens, (0, 1), value=self.pad).gather(1, columns)
+        ids = ids.masked_fill(columns > end[:, None], self.pad).masked_fill(columns == end[:, None], self.next)
+        return ids, columns, places, lengths
 
 
 class TokenEmbedding(nn.Module):
-    """Learned token + position vectors, std 0.02; ids 0..PAD+1, columns 0..L."""
+    """Sum of three learned vectors of std 0.02: the token, its column in the window, its place in the sequence.
 
-    def __init__(self, encoder: TokenEncoder, width: int, norm: bool):
+    With the prompt padded on the left, columns count from the border of prompt and text, places from the first token:
+    "the third token of the prompt" is one vector for prompts of all lengths, and so is "the last one".
+    PAD is the zero vector.
+    """
+
+    def __init__(self, encoder: TokenEncoder, width: int):
         super().__init__()
-        self.token = nn.Embedding(encoder.next + 1, width, padding_idx=encoder.pad)
-        self.position = nn.Embedding(encoder.length + 1, width)
-        self.norm = nn.LayerNorm(width) if norm else nn.Identity()
-        self.order = nn.Embedding(encoder.length + 1, width)
-        for table in (self.token, self.position, self.order):
+        self.token = nn.Embedding(encoder.next + 1, width)
+        self.column = nn.Embedding(encoder.window_length + 1, width)
+        self.place = nn.Embedding(encoder.window_length + 1, width)
+        for table in (self.token, self.column, self.place):
             nn.init.normal_(table.weight, std=0.02)
-        self.use_order = True
 
-    def forward(self, ids: Tensor, columns: Tensor) -> Tensor:
-        x = self.token(ids) + self.position(columns)
-        if self.use_order:
-            x = x + self.order.weight[: ids.shape[1]]
-        return self.norm(x)
+    def forward(self, ids: Tensor, columns: Tensor, places: Tensor) -> Tensor:
+        # in place: each fresh (B, n, d) array costs more than the sum
+        return self.token(ids).add_(self.column(columns)).add_(self.place(places.clamp(min=0)))  # (B, n, d)
 
 
-class TransformerEncoder(TokenEncoder):
-    def __init__(self, observation_space, features_dim=64, prompt_length=None, *, layers=1, heads=4, causal=False):
+class EmbeddingBagEncoder(TokenEncoder):
+    """Mean token vectors of prompt and of text, the ``last`` tokens in order, and the write position; one ReLU layer.
+
+    The continuous bag of words (Mikolov et al. 2013): blind to order but for the last tokens, and by far the cheapest.
+    Without ``prompt_length`` there is one bag, of all tokens.
+    """
+
+    def __init__(
+        self,
+        observation_space: spaces.Space,
+        features_dim: int = 64,
+        prompt_length: int | None = None,
+        *,
+        last: int = 4,
+        embedding_dim: int = 32,
+    ):
         super().__init__(observation_space, features_dim, prompt_length)
-        if features_dim % heads:
-            raise ValueError(f"features_dim {features_dim} is not a multiple of heads {heads}")
-        self.causal = causal
-        self.embed = TokenEmbedding(self, features_dim, norm=False)
-        self.blocks = nn.ModuleList(Block(features_dim, heads) for _ in range(layers))
-        self.norm = nn.LayerNorm(features_dim)
+        self.last = min(last, self.window_length)
+        self.embed = TokenEmbedding(self, embedding_dim)
+        parts = (1 if prompt_length is None else 2) + self.last + 1
+        self.output = nn.Sequential(
+            nn.LayerNorm(parts * embedding_dim), nn.Linear(parts * embedding_dim, features_dim), nn.ReLU()
+        )
 
-    def encode(self, tokens):
-        ids, columns, lengths = self.sequences(tokens)
-        keep = ids != self.pad
-        x = self.embed(ids, columns)  # (B, n, d)
-        if len(self.blocks) > 1:
-            mask = keep[:, None, None, :]
-            if self.causal:
-                n = ids.shape[1]
-                mask = mask & torch.ones(n, n, dtype=torch.bool, device=ids.device).tril()
-            for block in self.blocks[:-1]:
-                x = block(x, mask)
-        last = x[torch.arange(len(x), device=x.device), lengths - 1]  # (B, d)
-        return self.norm(self.blocks[-1].read(x, last, keep))
-
-
-class Block(nn.Module):
-    def __init__(self, width, heads):
-        super().__init__()
-        self.heads = heads
-        self.norm1 = nn.LayerNorm(width)
-        self.query = nn.Linear(width, width)
-        self.key = nn.Linear(width, width, bias=False)  # a bias would add the same to every score
-        self.value = nn.Linear(width, width)
-        self.out = nn.Linear(width, width)
-        self.norm2 = nn.LayerNorm(width)
-        self.mlp = nn.Sequential(nn.Linear(width, 4 * width), nn.GELU(), nn.Linear(4 * width, width))
-
-    def split(self, x):
-        return x.unflatten(-1, (self.heads, -1)).transpose(-2, -3)
-
-    def forward(self, x, mask):
-        y = self.norm1(x)
-        y = F.scaled_dot_product_attention(self.split(self.query(y)), self.split(self.key(y)), self.split(self.value(y)), mask)
-        x = x + self.out(y.transpose(1, 2).flatten(2))
-        return x + self.mlp(self.norm2(x))
-
-    def read(self, x, last, keep):
-        y = self.norm1(x)
-        q = self.query(self.norm1(last)).unflatten(1, (self.heads, -1))  # (B, h, e)
-        w = self.key.weight.unflatten(0, (self.heads, -1))  # (h, e, d)
-        q = torch.einsum("bhe,hed->bhd", q, w) * q.shape[-1] ** -0.5
-        a = torch.bmm(q, y.transpose(1, 2)).masked_fill(~keep[:, None], float("-inf")).softmax(-1)  # (B, h, n)
-        c = torch.bmm(a, y)  # (B, h, d)
-        v = torch.einsum("bhd,hed->bhe", c, self.value.weight.unflatten(0, (self.heads, -1))).flatten(1) + self.value.bias
-        x = last + self.out(v)
-        return x + self.mlp(self.norm2(x))
-
-
-def _token_window(space: spaces.Space) -> spaces.Box:
-    return space["tokens"] if isinstance(space, spaces.Dict) else space
+    def encode(self, tokens: Tensor) -> Tensor:
+        end = self.write_position(tokens)[:, None]  # (B, 1)
+        parts = [self._bag(part) for part in (tokens[:, : self.prompt_length], tokens[:, self.prompt_length or :])]
+        return self.output(torch.cat(parts, 1))

@@ -13,7 +13,7 @@ from textgym.tasks.generated import GeneratedTask
 from textgym.tasks.symbolic import whole_number
 
 PAIRS = ("()", "[]", "{}", "<>")
-_CACHED = 10_000  # states of the grammar, one bool (V,) each
+_CACHED_BYTES = 64_000_000  # for the states of the grammar, one bool (V,) each
 
 
 class BracketCompletion(Metric):
@@ -256,7 +256,7 @@ class Brackets(GeneratedTask):
         before = ids if isinstance(vocabulary.decoding, Whole) else ids[-1:]
         key = ("".join(state.due), state.left, state.broken, *before)
         if key not in self._rows:
-            if len(self._rows) >= _CACHED:
+            if len(self._rows) * vocabulary.size > _CACHED_BYTES:
                 self._rows.clear()
             legal = np.zeros(vocabulary.size, bool)
             text = vocabulary.decode(before)

@@ -15,7 +15,7 @@ import sysconfig
 import warnings
 import zlib
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
@@ -44,7 +44,7 @@ class Corpus:
 
 @dataclass(frozen=True)
 class Docstring:
-    """A docstring: where it stands, its first line, and the rest without the lines' common indentation."""
+    """A docstring: where it stands, its summary on one line, and the rest without the lines' common indentation."""
 
     module: str
     name: str  # "" for the module's own
@@ -88,20 +88,21 @@ def docstrings(root: str | None = None) -> Corpus:
     dropped: Counter[str] = Counter()
     sections: dict[str, list[Docstring]] = {}
     seen = set()
-    for docstring in read_docstrings(root, dropped):
-        # of two with one body the second is left out: equal prompts must not be in two splits
-        key = docstring.body or docstring.summary
-        if not (key + docstring.summary).isascii():
-            dropped["not ASCII"] += 1
-        elif key in seen:
-            dropped["duplicate"] += 1
-        else:
-            seen.add(key)
-            sections.setdefault(_section(docstring.module), []).append(docstring)
+    with _quick_parsing():
+        for docstring in read_docstrings(root, dropped):
+            # of two with one body the second is left out: no body is in two splits
+            key = docstring.body or docstring.summary
+            if not (key + docstring.summary).isascii():
+                dropped["not ASCII"] += 1
+            elif key in seen:
+                dropped["duplicate"] += 1
+            else:
+                seen.add(key)
+                sections.setdefault(_section(docstring.module), []).append(docstring)
     if not sections:
         raise RuntimeError(
-            f"no docstrings in {root!r} (left out: {dict(dropped) or 'nothing, there is no .py file'}). They are read from source "
-            "files: install a Python that has them (on Debian and Ubuntu the package libpython3-stdlib), or use another task"
+            f"no docstrings in {root!r} (left out: {dict(dropped)}). They are read from .py files: "
+            "install a Python that has them (on Debian and Ubuntu the package libpython3-stdlib), or use another task"
         )
     return split_by_section(sections, dropped)
 
@@ -199,8 +200,8 @@ def _clean(lines: list[str]) -> str:
     """One line of ASCII where possible, without emphasis, footnote marks and labels such as "Note:"."""
     text = lines[0]
     for line in lines[1:]:
-        broken = text[-1] == "-" and text[-2:-1].isalpha() and line[0].islower() and not line.startswith(("and ", "or "))
-        text += line if broken else " " + line
+        hyphen = text[-1] == "-" and text[-2:-1].isalpha() and line[0].islower()  # built-|in, not: prefix- | and
+        text += line if hyphen and not line.startswith(("and ", "or ")) else " " + line
     text = _EMPHASIS.sub(r"\2", text.translate(_TYPOGRAPHY))
     text = " ".join(_FOOTNOTE.sub("", text).split())
     while label := _LABEL.match(text):
@@ -221,40 +222,46 @@ def _no_prose(lines: list[str], text: str) -> str | None:
         return "short"
     if words < 0.6 * len(text.split()):
         return "mostly symbols"
-    if not (text[0].isupper() or text[0] in "\"'(") or text[-1] not in ".:!?)\"":
+    if not (text[0].isupper() or text[0] in "\"'(") or text[-1] not in '.:!?)"':
         return "no sentence"
     return None
 
 
 # Docstrings
 
-_SKIPPED = frozenset(
-    "test tests idle_test site-packages dist-packages __pycache__ _bundled lib-dynload pydoc_data "
-    "idlelib lib2to3 distutils tkinter turtledemo msilib encodings".split()
-)
+_SKIPPED = {"test", "tests", "idle_test", "site-packages", "dist-packages", "__pycache__", "_bundled", "lib-dynload"}
+_SKIPPED |= {"idlelib", "tkinter", "turtledemo", "distutils", "lib2to3", "msilib", "encodings", "pydoc_data"}
+_SKIPPED |= {"sitecustomize", "usercustomize"}  # they differ between machines
 _DOCUMENTED = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
 _COMPOUND = (ast.If, ast.Try, ast.ExceptHandler, ast.With, ast.For, ast.While)
 _OPENING = re.compile(rb"""^[ \t]*[rR]?(?:\"{3}|'{3})""", re.MULTILINE)
-_SKIPPED_FILES = ("_sysconfigdata", "sitecustomize", "usercustomize")  # they differ between machines
 
 
 def read_docstrings(root: str, dropped: Counter[str]) -> Iterator[Docstring]:
     """Every docstring of the ``.py`` files under a folder, in the order of their paths; no file is executed."""
-    with _quick_parsing():
-        for module, path in _files(root):
-            try:
-                with open(path, "rb") as file:
-                    source = file.read()
-                if len(_OPENING.findall(source)) < len(source) / 5000:
-                    continue  # tables and scripts: a tenth of the time, a hundredth of the docstrings
-                tree = ast.parse(source, path)
-            except (OSError, SyntaxError, ValueError, RecursionError, MemoryError):
-                dropped["unreadable file"] += 1
-                continue
-            for name, text in _docstrings_of(tree):
-                summary, _, body = text.partition("\n")
-                if summary.strip():
-                    yield Docstring(module, name, summary.strip(), body.strip("\n").rstrip())
+    for module, path in _files(root):
+        try:
+            with open(path, "rb") as file:
+                source = file.read()
+            if len(_OPENING.findall(source)) < len(source) / 5000:
+                continue  # tables and scripts: a tenth of the time, a hundredth of the docstrings
+            tree = ast.parse(source, path)
+        except (OSError, SyntaxError, ValueError, RecursionError, MemoryError):
+            dropped["unreadable file"] += 1
+            continue
+        for name, text in _docstrings_of(tree):
+            summary, body = _summary_and_body(text)
+            if summary:
+                yield Docstring(module, name, summary, body)
+
+
+def _summary_and_body(text: str) -> tuple[str, str]:
+    """The first line, or the first paragraph where a sentence goes on over several lines (PEP 257), and the rest."""
+    lines = text.splitlines()
+    end = 1
+    while end < len(lines) and lines[end].strip() and not lines[end - 1].rstrip().endswith((".", "!", "?", ":")):
+        end += 1
+    return " ".join(" ".join(lines[:end]).split()), "\n".join(lines[end:]).strip("\n").rstrip()
 
 
 def _files(root: str) -> Iterator[tuple[str, str]]:
@@ -263,7 +270,7 @@ def _files(root: str) -> Iterator[tuple[str, str]]:
         package = os.path.relpath(folder, root).replace(os.sep, ".").lstrip(".")
         for name in sorted(names):
             stem, extension = os.path.splitext(name)
-            if extension == ".py" and not stem.startswith(_SKIPPED_FILES):
+            if extension == ".py" and stem not in _SKIPPED:
                 yield ".".join(filter(None, [package, stem.replace("__init__", "")])), os.path.join(folder, name)
 
 

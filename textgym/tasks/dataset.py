@@ -13,8 +13,8 @@ from textgym.tasks.base import SPLITS, Task
 class DatasetTask(Task):
     """A task over a list of episodes.
 
-    Items whose prompt, or whose references and EOS, do not fit are dropped here and counted in
-    ``dropped``, never cut. The items are shuffled once, always in the same way, so that the first k
+    Items whose prompt, or whose references and EOS, do not fit, or have characters that the vocabulary lacks,
+    are dropped here and counted in ``dropped``, never cut. The items are shuffled once, always in the same way, so that the first k
     fixed episodes are a fair sample. Training draws with replacement.
 
     Args:
@@ -60,3 +60,9 @@ class DatasetTask(Task):
 
     def _fingerprinted(self):
         return self.items
+
+    def _misfit(self, episode):
+        try:
+            return super()._misfit(episode)
+        except ValueError:  # a character that the training text, and so the vocabulary, does not have
+            return "not in the vocabulary"

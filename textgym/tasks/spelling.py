@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator
 from functools import cached_property
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -39,7 +40,7 @@ class Spelling(DatasetTask):
     corruption on every call. Their windows do not overlap within a split; training windows do.
 
     ## Action space
-    `Discrete(V)`: the tokens of the vocabulary, by default EOS and the characters of the training text (V = 65
+    `Discrete(V)`: the tokens of the vocabulary, by default the characters of the training text and EOS (V = 66
     on Python 3.11). All are legal.
 
     ## Observation space
@@ -59,7 +60,7 @@ class Spelling(DatasetTask):
     EOS, or the budget is spent.
 
     ## Arguments
-    * `length` (10): characters of a window, at least 2. The paper has 10 and 30.
+    * `length` (10): characters of a window, from 2 to the longest paragraph. The paper has 10 and 30.
     * `corruption` (0.3): probability that a character is replaced, in [0, 1]. The paper has 0.3 and 0.5.
     * `lowercase` (True): write everything in small letters. A replaced character is then less often betrayed
       by its case, and there are 26 actions less to learn.
@@ -91,22 +92,22 @@ class Spelling(DatasetTask):
         budget: int | None = None,
         lossy: bool = False,
     ):
-        self.length = whole_number("length", length, 2)
-        if isinstance(corruption, bool) or not isinstance(corruption, (int, float, np.number)) or not 0 <= corruption <= 1:
+        one_of("split", split, SPLITS)
+        self.lowercase = lowercase
+        text = {name: self._paragraphs(name) for name in SPLITS}
+        longest = min(max(map(len, paragraphs), default=0) for paragraphs in text.values())
+        self.length = whole_number("length", length, 2, longest)  # so that no split is empty
+        if not (isinstance(corruption, Real) and 0 <= corruption <= 1):
             raise ValueError(f"corruption must be a probability, from 0 to 1, got {corruption!r}")
         self.corruption = float(corruption)
-        self.lowercase = lowercase
-        paragraphs = self._paragraphs(one_of("split", split, SPLITS))
-        train = self._paragraphs("train")
-        self.alphabet = "".join(sorted(set().union(*train)))
-        self._codes = np.frombuffer(self.alphabet.encode("ascii"), np.uint8)
-        vocabulary = make_vocabulary(tokenizer, lambda: train)
-        by_character = vocabulary.kind == "character"
-        if by_character:
+        self.alphabet = "".join(sorted(set().union(*text["train"])))
+        vocabulary = make_vocabulary(tokenizer, lambda: text["train"])
+        self._by_character = vocabulary.kind == "character"
+        if self._by_character:
             vocabulary.encode(self.alphabet)  # raises where a vocabulary given by the user lacks a character
-        room = 0 if by_character else 1  # a token is at least a byte, after one token for the start of the text
+        room = 0 if self._by_character else 1  # a token is at least a byte, after one token for the start of the text
         super().__init__(
-            (Episode(window, (window,)) for window in windows(paragraphs, self.length, every=split == "train")),
+            (Episode("", (window,)) for window in windows(text[split], self.length, every=split == "train")),
             vocabulary=vocabulary,
             prompt_length=self.length + room,
             budget=self.length + room + 1 if budget is None else budget,
@@ -117,19 +118,21 @@ class Spelling(DatasetTask):
     def present(self, item, rng):
         for _ in range(_TRIES):
             prompt = self.corrupt(item.references[0], rng)
-            if self.vocabulary.kind == "character" or self.vocabulary.count(prompt) <= self.prompt_length:
+            if self._by_character or self.vocabulary.count(prompt) <= self.prompt_length:
                 return Episode(prompt, item.references)
         raise ValueError(
             f"Spelling: the tokenizer ({self.vocabulary.kind}) needs more than prompt_length={self.prompt_length} tokens for "
-            f"{self.length} characters such as {prompt!r}: use one whose tokens are at least a character long"
+            f"{self.length} characters such as {prompt!r}: use one whose tokens are at least a byte long"
         )
 
     def corrupt(self, text: str, rng: np.random.Generator) -> str:
-        """Replace each character of an ASCII text, with probability ``corruption``, by one drawn from ``alphabet``."""
-        chance, which = rng.random((2, len(text)))
-        drawn = self._codes[(which * len(self._codes)).astype(np.intp)]
-        codes = np.where(chance < self.corruption, drawn, np.frombuffer(text.encode("ascii"), np.uint8))
-        return codes.tobytes().decode("ascii")
+        """Replace each character, with probability ``corruption``, by one drawn uniformly from ``alphabet``."""
+        if not self.corruption:
+            return text
+        alphabet, symbols = self.alphabet, len(self.alphabet)
+        # one number says both whether and by which character: those below `symbols` are uniform there
+        numbers = rng.random(len(text)) * (symbols / self.corruption)
+        return "".join([alphabet[int(x)] if x < symbols else c for c, x in zip(text, numbers.tolist(), strict=True)])
 
     @cached_property
     def overlap(self) -> float:

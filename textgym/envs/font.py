@@ -1,0 +1,57 @@
+"""A bitmap font, 5 x 9 pixels a character: pictures of episodes need nothing but numpy."""
+
+from __future__ import annotations
+
+import unicodedata
+from functools import lru_cache
+
+import numpy as np
+
+# 9 rows a character, from the top; 7 stand on the baseline. A row is one digit of base 32, its highest bit is the
+# left pixel. The characters: ASCII from " " to "~", then those of EXTRA.
+ROWS = (
+    "000000000444440400aaa000000aavavaa004fke5u400op248j300cik8lid0044400000024888420084222480004lel4000"
+    "044v4400000000cc48000v0000000000cc0011248gg00ehjlphe004c4444e00eh1248v00v2421he0026aiv2200vgu11he00"
+    "68guhhe00v12488800ehhehhe00ehhf12c000cc00cc000cc00cc48248g8420000v0v0000842124800eh1240400ehnlmgf00"
+    "ehhvhhh00uhhuhhu00ehggghe00uhhhhhu00vgguggv00vgguggg00ehgnhhf00hhhvhhh00e44444e0072222ic00hikokih00"
+    "ggggggv00hrllhhh00hppljjh00ehhhhhe00uhhuggg00ehhhlid00uhhukih00fgge11u00v44444400hhhhhhe00hhhhha400"
+    "hhhllrh00hha4ahh00hha444400v1248gv00e88888e00gg8421100e22222e004ah0000000000000v084200000000e1fhf00"
+    "gguhhhu0000fgggf0011fhhhf0000ehvge00698s8880000fhhhf1egguhhhh0040c444e002062222icggikoki00c44444e00"
+    "00qllll0000uhhhh0000ehhhe0000uhhhugg00fhhhf1100mpggg0000fge1u0088s88960000hhhhf0000hhha40000hhlla00"
+    "00ha4ah0000hhhhf1e00v248v00344844300444444440o44244o00008l20000vhhhhhv00000000hv01159v8400053v35000"
+)
+EXTRA = "□␠⏎⇥"
+WIDTH, HEIGHT = 6, 11  # pixels of a cell: a column and two rows are left free
+
+_BOX = 95  # stands for every character that has no picture
+_LIKE = {
+    "‘": "'", "’": "'", "“": '"', "”": '"', "–": "-", "—": "-", "−": "-", "…": ".", "·": ".", "•": "*", "×": "x", "\xa0": " ",
+}  # fmt: skip
+
+
+@lru_cache(maxsize=1)
+def glyphs() -> np.ndarray:
+    """The pictures of all characters, read-only bool (99, HEIGHT, WIDTH)."""
+    rows = np.array([int(digit, 32) for digit in ROWS]).reshape(-1, 9)
+    cells = np.zeros((len(rows), HEIGHT, WIDTH), bool)
+    cells[:, 1:10, :5] = rows[:, :, None] >> np.arange(4, -1, -1) & 1
+    cells.flags.writeable = False
+    return cells
+
+
+@lru_cache(maxsize=4096)
+def glyph(character: str) -> int | None:
+    """Which of :func:`glyphs` shows a character.
+
+    Accents are left out, typographic quotes and dashes shown as those of ASCII, all else without a picture as a box.
+    None for combining characters, which take no room.
+    """
+    character = _LIKE.get(character, character)
+    if " " <= character <= "~":
+        return ord(character) - 32
+    if character in EXTRA:
+        return _BOX + EXTRA.index(character)
+    if unicodedata.category(character) in ("Mn", "Me"):
+        return None
+    base = unicodedata.normalize("NFD", character)[0]
+    return ord(base) - 32 if " " <= base <= "~" else _BOX
