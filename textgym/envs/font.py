@@ -10,7 +10,7 @@ import numpy as np
 # 9 rows a character, from the top; 7 stand on the baseline. A row is one digit of base 32, its highest bit is the
 # left pixel. The characters: ASCII from " " to "~", then those of EXTRA.
 ROWS = (
-    "000000000444440400aaa000000aavavaa004fke5u400op248j300cik8lid0044400000024888420084222480004lel4000"
+    "000000000444440400aaa000000aavavaa004fke5u400op248j300cik8lid0044400000024444420084444480004lel4000"
     "044v4400000000cc48000v0000000000cc0011248gg00ehjlphe004c4444e00eh1248v00v2421he0026aiv2200vgu11he00"
     "68guhhe00v12488800ehhehhe00ehhf12c000cc00cc000cc00cc48248g8420000v0v0000842124800eh1240400ehnlmgf00"
     "ehhvhhh00uhhuhhu00ehggghe00uhhhhhu00vgguggv00vgguggg00ehgnhhf00hhhvhhh00e44444e0072222ic00hikokih00"
@@ -18,7 +18,7 @@ ROWS = (
     "hhhllrh00hha4ahh00hha444400v1248gv00e88888e00gg8421100e22222e004ah0000000000000v084200000000e1fhf00"
     "gguhhhu0000fgggf0011fhhhf0000ehvge00698s8880000fhhhf1egguhhhh0040c444e002062222icggikoki00c44444e00"
     "00qllll0000uhhhh0000ehhhe0000uhhhugg00fhhhf1100mpggg0000fge1u0088s88960000hhhhf0000hhha40000hhlla00"
-    "00ha4ah0000hhhhf1e00v248v00344844300444444440o44244o00008l20000vhhhhhv00000000hv01159v8400053v35000"
+    "00ha4ah0000hhhhf1e00v248v00644o44600444444440c44344c00008l20000vhhhhhv00000000hv01159v8400053v35000"
 )
 EXTRA = "□␠⏎⇥"
 WIDTH, HEIGHT = 6, 11  # pixels of a cell: a column and two rows are left free

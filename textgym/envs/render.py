@@ -21,6 +21,7 @@ BACKGROUND, PLAIN, DIM = (20, 20, 26), (225, 225, 225), (135, 135, 150)
 GREEN, RED = (22, 150, 62), (200, 44, 44)
 _SIGNS = {"\n": "⏎", "\t": "⇥", "\r": "␍"}  # as Vocabulary.token has them
 
+PARTS = ("task", "prompt", "text", "paid", "return", "end", "references")
 Cell = tuple[str, float]  # a character, and its payment in [-1, 1]: relative to the largest so far
 
 
@@ -29,8 +30,9 @@ class Section(NamedTuple):
 
     label: str
     paragraphs: Sequence[Sequence[Cell]]
-    lines: int  # how many lines a picture keeps free for it
-    tail: bool = False  # where that is too little: show the end, not the beginning
+    lines: int  # how many lines a picture has for it
+    gap: int = 1  # and how many stay free below
+    tail: bool = False  # where lines are too few: show the end, not the beginning
 
 
 def render_row(state: TextGenState, row: int, mode: str | None) -> str | np.ndarray | None:
@@ -59,7 +61,7 @@ def render_row(state: TextGenState, row: int, mode: str | None) -> str | np.ndar
     return None
 
 
-def as_text(state: TextGenState, row: int, *, colour: bool = True, references: bool = True) -> str:
+def as_text(state: TextGenState, row: int, *, colour: bool = True, parts: Sequence[str] = PARTS) -> str:
     """The page as lines of at most 80 characters, without a newline at the end.
 
     Generated text cannot reach the terminal's controls: all that is not printable is spelt out.
@@ -67,16 +69,17 @@ def as_text(state: TextGenState, row: int, *, colour: bool = True, references: b
     Args:
         state, row: as for :func:`render_row`.
         colour: colour the tokens; without, a line of + and - stands under them.
-        references: show them.
+        parts: which of :data:`PARTS` to show.
     """
     lines = []
     for section in sections(state, row):
-        if section.label == "references" and not references:
+        if section.label not in parts:
             continue
         label = section.label.ljust(LABEL)
         for paragraph in section.paragraphs:
             for cells in _wrapped(paragraph, COLUMNS - LABEL):
-                lines.append((f"\x1b[2m{label}\x1b[0m" if colour and label.strip() else label) + _written(cells, colour))
+                dimmed = f"\x1b[2m{label}\x1b[0m" if colour and label.strip() else label
+                lines.append(dimmed + _written(cells, colour))
                 label = " " * LABEL
                 if not colour and section.label == "text" and any(level for _, level in cells):
                     signs = ((" +-"[int(np.sign(level))]) * _columns(character) for character, level in cells)
@@ -85,12 +88,12 @@ def as_text(state: TextGenState, row: int, *, colour: bool = True, references: b
 
 
 def as_picture(state: TextGenState, row: int) -> np.ndarray:
-    """The page as uint8 (H, W, 3), both even; H depends on the environment's sizes only.
+    """The page as uint8 (H, W, 3), multiples of 16 as video encoders want; H depends on the environment's sizes only.
 
     Letters are ASCII: accents are left out, other characters are boxes. What does not fit is cut at "...".
     """
     page = sections(state, row)
-    height = 2 + sum(section.lines for section in page)
+    height = 1 + sum(section.lines + section.gap for section in page)
     codes = np.zeros((height, COLUMNS + 2), np.int64)  # 0: a space; a cell is left free on all sides
     ink = np.full((height, COLUMNS + 2, 3), PLAIN, np.uint8)
     paper = np.full((height, COLUMNS + 2, 3), BACKGROUND, np.uint8)
@@ -99,22 +102,26 @@ def as_picture(state: TextGenState, row: int) -> np.ndarray:
         label = [font.glyph(character) for character in section.label]
         codes[y, 1 : 1 + len(label)] = label
         ink[y, 1 : 1 + LABEL] = DIM
-        lines = [_drawn(paragraph, COLUMNS - LABEL) for paragraph in section.paragraphs]
-        for i, cells in enumerate(_cut([line for wrapped in lines for line in wrapped], section)):
-            x = slice(1 + LABEL, 1 + LABEL + len(cells))
-            codes[y + i, x] = [code for code, _ in cells]
-            paper[y + i, x] = [_shade(level) for _, level in cells]
-        y += section.lines
+        lines = [line for paragraph in section.paragraphs for line in _wrapped(paragraph, COLUMNS - LABEL)]
+        for i, cells in enumerate(_cut(lines, section)):
+            drawn = [(code, level) for character, level in cells if (code := font.glyph(character)) is not None]
+            for x, (code, level) in enumerate(drawn, 1 + LABEL):
+                codes[y + i, x] = code
+                if level:
+                    paper[y + i, x] = _shade(level)
+        y += section.lines + section.gap
     letters = font.glyphs()[codes]  # (lines, columns, HEIGHT, WIDTH)
     pixels = np.where(letters[..., None], ink[:, :, None, None], paper[:, :, None, None])
-    picture = pixels.swapaxes(1, 2).reshape(height * font.HEIGHT, -1, 3)
-    return picture.repeat(SCALE, axis=0).repeat(SCALE, axis=1)
+    picture = pixels.swapaxes(1, 2).reshape(height * font.HEIGHT, -1, 3).repeat(SCALE, axis=0).repeat(SCALE, axis=1)
+    frame = np.full((*(-(-size // 16) * 16 for size in picture.shape[:2]), 3), BACKGROUND, np.uint8)
+    frame[: picture.shape[0], : picture.shape[1]] = picture
+    return frame
 
 
 def sections(state: TextGenState, row: int) -> list[Section]:
     """What there is to show of a row: always the same labels with the same number of lines."""
     task, vocabulary, episode = state.task, state.vocabulary, state.episodes[row]
-    begun, ended = state.draws[row] > 0, not state.live[row]
+    begun, ended = bool(state.draws[row]), bool(state.over[row])
     illegal = bool(state.ended_illegally[row])
     length = int(state.lengths[row])
     paid = np.zeros(task.budget) if state.payments is None else state.payments[row]
@@ -126,7 +133,7 @@ def sections(state: TextGenState, row: int) -> list[Section]:
 
     last, total, end, references = [], [], [], []
     if shown:
-        token = "a token that is not legal" if illegal else vocabulary.token(ids[-1])
+        token = shown[-1] if illegal else vocabulary.token(ids[-1])
         terms = ", ".join(f"{visible(name)} {amount(values[row])}" for name, values in state.terms.items())
         level = levels[len(shown) - 1]
         last = [*((c, level) for c in amount(paid[len(shown) - 1])), *plain(f" for {token}: {terms}")]
@@ -136,22 +143,22 @@ def sections(state: TextGenState, row: int) -> list[Section]:
     if state.failure:
         end = plain(visible(f"the reward failed: {state.failure}"))
     elif begun and ended:
-        outcome = state.outcome(row)
-        end = plain(f"{outcome['end_reason']}, score {outcome['score']:.3g}")
+        outcome = state.outcomes(np.array([row]))
+        end = plain(f"{outcome['end_reason'][0]}, score {outcome['score'][0]:.3g}")
     elif not begun:
         end = plain("no episode yet: reset begins one")
     wide = 1 if vocabulary.kind == "character" else 5  # characters a token takes on average, roughly
     prompt_lines, text_lines = (
-        min(-(-size * wide // (COLUMNS - LABEL)), most) for size, most in ((task.prompt_length, 8), (task.budget + 8, 10))
+        min(1 + size * wide // (COLUMNS - LABEL), most) for size, most in ((task.prompt_length, 8), (task.budget, 10))
     )
     return [
-        Section("task", [plain(visible(f"{type(task).__name__}, {task.split}"))], 2),
-        Section("prompt", [plain(visible(episode.prompt))], 1 + prompt_lines),
-        Section("text", [text], 1 + text_lines, tail=True),
-        Section("paid", [last], 2),
-        Section("return", [total], 1),
-        Section("end", [end], 2),
-        Section("references", references or [[]], 1 + text_lines),
+        Section("task", [plain(f"{type(task).__name__}, {task.split}")], 1),
+        Section("prompt", [plain(visible(episode.prompt))], prompt_lines),
+        Section("text", [text], text_lines, tail=True),
+        Section("paid", [last], 3),
+        Section("return", [total], 1, gap=0),
+        Section("end", [end], 1),
+        Section("references", references or [[]], text_lines + 1),
     ]
 
 
@@ -195,15 +202,17 @@ def _columns(character: str) -> int:
 
 
 def _wrapped(cells: Sequence[Cell], width: int) -> list[list[Cell]]:
-    lines, used = [[]], 0
+    """Lines of at most ``width`` columns, broken after a space where there is one."""
+    lines, line, used = [], [], 0
     for cell in cells:
-        columns = _columns(cell[0])
-        if used + columns > width:
-            lines.append([])
-            used = 0
-        lines[-1].append(cell)
-        used += columns
-    return lines
+        used += _columns(cell[0])
+        if used > width:
+            end = max((i + 1 for i, (character, _) in enumerate(line) if character == " "), default=len(line))
+            lines.append(line[:end])
+            line = line[end:]
+            used = sum(_columns(character) for character, _ in [*line, cell])
+        line.append(cell)
+    return [*lines, line]
 
 
 def _written(cells: Sequence[Cell], colour: bool) -> str:
@@ -223,27 +232,17 @@ def _written(cells: Sequence[Cell], colour: bool) -> str:
     return "".join(parts) + ("\x1b[0m" if current else "")
 
 
-def _drawn(cells: Sequence[Cell], width: int) -> list[list[tuple[int, float]]]:
-    """Lines of glyphs and levels."""
-    codes = [(code, level) for character, level in cells if (code := font.glyph(character)) is not None]
-    return [codes[i : i + width] for i in range(0, len(codes), width)]
-
-
-def _cut(lines: list, section: Section) -> list:
-    """As many lines as a picture has room for; the last one of a section stays free below others."""
-    room = max(section.lines - 1, 1)
-    if len(lines) <= room:
+def _cut(lines: list[list[Cell]], section: Section) -> list[list[Cell]]:
+    """As many lines as a picture has for a section."""
+    if len(lines) <= section.lines:
         return lines
-    dots = [(font.glyph("."), 0.0)] * 3
     if section.tail:
-        kept = lines[-room:]
-        return [dots + kept[0][3:], *kept[1:]]
-    kept = lines[:room]
-    return [*kept[:-1], kept[-1][: COLUMNS - LABEL - 3] + dots]
+        kept = lines[-section.lines :]
+        return [[*plain("..."), *kept[0][3:]], *kept[1:]]
+    kept = lines[: section.lines]
+    return [*kept[:-1], [*kept[-1][: COLUMNS - LABEL - 3], *plain("...")]]
 
 
 def _shade(level: float) -> tuple[int, int, int]:
-    if not level:
-        return BACKGROUND
     share = 0.3 + 0.7 * abs(level)
     return tuple(round(b + share * (c - b)) for b, c in zip(BACKGROUND, GREEN if level > 0 else RED, strict=True))

@@ -87,7 +87,7 @@ class TextGenEnv(gym.Env):
         if state.legal is not None:
             info["action_mask"] = state.legal[0].astype(np.int8)
         if terminated:
-            info.update(state.outcome(0))
+            info.update((name, values[0]) for name, values in state.outcomes(state.all_rows).items())
         if self.render_mode == "human":
             self.render()
         return self._observe(), reward, terminated, False, info

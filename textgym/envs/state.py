@@ -104,22 +104,22 @@ class TextGenState(RunningState):
         each = rows.tolist()
         if episodes is None:
             episodes = [self.draw(row) for row in each]
-        if self.failure and len(set(each)) == self.n:
+        if self.failure and len(each) == self.n:
             self.failure = None
-        start = self.task.prompt_length
-        encode = self.vocabulary.encode
-        self.window[rows] = self.vocabulary.pad
-        for row, episode in zip(each, episodes, strict=True):
-            ids = encode(episode.prompt)
-            self.window[row, start - len(ids) : start] = ids
-            self.episodes[row] = episode
         self.lengths, self.over = self.lengths.copy(), self.over.copy()  # the last step has returned them
-        self.lengths[rows] = 0
-        self.over[rows] = False
-        if self.payments is not None:
-            self.payments[rows] = 0.0
-        self.ended_illegally[rows] = False
-        self.draws[rows] += 1
+        start, pad, encode = self.task.prompt_length, self.vocabulary.pad, self.vocabulary.encode
+        for row, episode in zip(each, episodes, strict=True):  # mostly few rows: item by item beats index arrays
+            ids = encode(episode.prompt)
+            window = self.window[row]
+            window.fill(pad)
+            window[start - len(ids) : start] = ids
+            self.episodes[row] = episode
+            self.lengths[row] = 0
+            self.over[row] = False
+            self.ended_illegally[row] = False
+            self.draws[row] += 1
+            if self.payments is not None:
+                self.payments[row] = 0.0
         if self.stream is not None:
             self.stream.reset(rows)
         try:
@@ -261,23 +261,26 @@ class TextGenState(RunningState):
         start = self.task.prompt_length
         return self.vocabulary.decode(self.window[row, start : start + self.lengths[row]])
 
-    def outcome(self, row: int) -> dict[str, Any]:
-        """What is reported when the episode of ``row`` has ended."""
-        episode, text = self.episodes[row], self.text(row)
-        illegal = bool(self.ended_illegally[row])
-        last = self.window[row, self.task.prompt_length + self.lengths[row] - 1]
-        score = 0.0 if illegal else float(self.task.score(text, episode))
-        outcome = {
-            "end_reason": "illegal" if illegal else "eos" if last == self.vocabulary.eos else "budget",
-            "score": score,
-            "is_success": score >= 1.0 - 1e-9,
-            "text": text,
-        }
-        for metric, value in zip(self.metrics, self.followed[:, row], strict=True):
-            if isinstance(metric, Metric):
-                value = 0.0 if illegal else metric.score(text, episode)
-            outcome[metric.name] = float(value)
-        return outcome
+    def outcomes(self, rows: np.ndarray) -> dict[str, list[Any]]:
+        """What is reported of the episodes of ``rows`` (k,) that have ended: name -> k values."""
+        eos, metrics = self.vocabulary.eos, [m for m in self.metrics if isinstance(m, Metric)]
+        report: dict[str, list[Any]] = {"end_reason": [], "score": [], "is_success": [], "text": []}
+        report |= {metric.name: [] for metric in self.metrics}
+        for row in rows.tolist():
+            episode, text = self.episodes[row], self.text(row)
+            illegal = self.ended_illegally[row]
+            last = self.window[row, self.task.prompt_length + self.lengths[row] - 1]
+            score = 0.0 if illegal else float(self.task.score(text, episode))
+            report["end_reason"].append("illegal" if illegal else "eos" if last == eos else "budget")
+            report["score"].append(score)
+            report["is_success"].append(score >= 1.0 - 1e-9)
+            report["text"].append(text)
+            for metric in metrics:
+                report[metric.name].append(0.0 if illegal else float(metric.score(text, episode)))
+        for metric, values in zip(self.metrics, self.followed, strict=True):
+            if not isinstance(metric, Metric):
+                report[metric.name] = [0.0 if self.ended_illegally[row] else float(values[row]) for row in rows]
+        return report
 
     def episode_id(self) -> np.ndarray:
         """int64 (n,), equal for the rows of a group on the same episode, different otherwise."""

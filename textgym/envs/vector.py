@@ -146,10 +146,8 @@ class TextGenVectorEnv(VectorEnv):
         return mask
 
     def _column(self, rows: np.ndarray, values: np.ndarray) -> np.ndarray:
-        """``values`` (k, ...) of ``rows`` as (n, ...), zero (objects: None) elsewhere."""
+        """``values`` (k, ...) of ``rows`` as (n, ...), zero elsewhere."""
         column = np.zeros((self.num_envs, *values.shape[1:]), values.dtype)
-        if values.dtype == object:
-            column[:] = None
         column[rows] = values
         return column
 
@@ -177,11 +175,14 @@ class TextGenVectorEnv(VectorEnv):
 
     def _add_outcomes(self, infos: dict[str, Any], rows: np.ndarray) -> None:
         """What is reported of the episodes that have ended."""
-        outcomes = [self.state.outcome(row) for row in rows.tolist()]
-        mask = self._mask(rows)
-        for name, value in outcomes[0].items():
-            values = np.array([outcome[name] for outcome in outcomes], object if isinstance(value, str) else type(value))
-            infos[name], infos[f"_{name}"] = self._column(rows, values), mask.copy()
+        mask, each = self._mask(rows), rows.tolist()
+        for name, values in self.state.outcomes(rows).items():
+            # an empty array of objects is all None; mostly few rows: item by item beats index arrays
+            text = isinstance(values[0], str)
+            column = np.empty(self.num_envs, object) if text else np.zeros(self.num_envs, type(values[0]))
+            for row, value in zip(each, values, strict=True):
+                column[row] = value
+            infos[name], infos[f"_{name}"] = column, mask.copy()
 
     def _add_final(self, infos: dict[str, Any], rows: np.ndarray) -> None:
         """SAME_STEP: the last observation and info of the episodes that have ended."""
@@ -189,14 +190,14 @@ class TextGenVectorEnv(VectorEnv):
         self._add_outcomes(final, rows)
         self._add_terms(final, rows)
         self._add_standing(final, rows)
-        observations = np.full(self.num_envs, None, object)
-        for row, tokens in zip(rows.tolist(), self.state.window[rows], strict=True):
+        observations = np.empty(self.num_envs, object)
+        for row in rows.tolist():
+            tokens = self.state.window[row].copy()
             if self.observe_mask:
-                observations[row] = {"tokens": tokens.copy(), "action_mask": self.state.legal[row].astype(np.int8)}
-            else:
-                observations[row] = tokens.copy()
-        infos["final_obs"], infos["_final_obs"] = observations, self._mask(rows)
-        infos["final_info"], infos["_final_info"] = final, self._mask(rows)
+                tokens = {"tokens": tokens, "action_mask": self.state.legal[row].astype(np.int8)}
+            observations[row] = tokens
+        infos["final_obs"], infos["final_info"] = observations, final
+        infos["_final_obs"], infos["_final_info"] = self._mask(rows), self._mask(rows)
 
     # -- the rest of the interface -----------------------------------------------------------------
 

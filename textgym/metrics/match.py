@@ -138,14 +138,15 @@ class _KthReference(RunningState):
         width, longest = self.tokens.shape[1], max((len(r) for r in references if r is not None), default=0)
         if longest >= width:
             self._allocate(np.pad(self.tokens, ((0, 0), (0, 2 * longest - width)), constant_values=-1))
-        self.tokens[rows] = -1
+        self.right = self.right.copy()  # the last step may have returned it
         for row, reference in zip(rows.tolist(), references, strict=True):
+            tokens = self.tokens[row]
+            tokens.fill(-1)
             if reference is not None:
-                self.tokens[row, : len(reference)] = reference
-        self.sizes[rows] = [-1 if r is None else len(r) for r in references]
-        self.all_sized = bool((self.sizes > 0).all())
-        self.right = self.right.copy()
-        self.right[rows] = 0
+                tokens[: len(reference)] = reference
+            self.sizes[row] = -1 if reference is None else len(reference)
+            self.right[row] = 0
+        self.all_sized = np.count_nonzero(self.sizes > 0) == len(self.sizes)
 
     def value(self, step: Step, text_lengths: np.ndarray) -> np.ndarray:
         # past the end: the last column, which no token equals; EOS is in no reference

@@ -45,7 +45,7 @@ class TokenEncoder(BaseFeaturesExtractor):
         self.pad = int(window.high[0])
         self.next = self.pad + 1  # the id put at the write position: "which token comes here?"
         if prompt_length is not None and not 0 <= prompt_length < self.window_length:
-            raise ValueError(f"prompt_length is {prompt_length}; allowed: 0..{self.window_length - 1}, columns of the window")
+            raise ValueError(f"prompt_length is {prompt_length}; allowed: 0..{self.window_length - 1}, a column of the window")
         self.prompt_length = prompt_length
 
     def forward(self, observations: Tensor | dict[str, Tensor]) -> Tensor:
@@ -63,7 +63,7 @@ class TokenEncoder(BaseFeaturesExtractor):
         return self.prompt_length + (tokens[:, self.prompt_length :] != self.pad).cumprod(1).sum(1)
 
     def sequences(self, tokens: Tensor, align: str = "left") -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Each row's tokens and, after them, the id ``next``; n, the longest of the batch, is the only padding left.
+        """Each row's tokens and, after them, the id ``next``; padded to n, the longest of the batch.
 
         Args:
             tokens: ``(B, L)`` int64.
@@ -81,16 +81,17 @@ class TokenEncoder(BaseFeaturesExtractor):
             places = places + (lengths - len(places))[:, None]
         columns = (places + start[:, None]).clamp(0, self.window_length)
         ids = F.pad(tokens, (0, 1), value=self.pad).gather(1, columns)
-        ids = ids.masked_fill(columns > end[:, None], self.pad).masked_fill(columns == end[:, None], self.next)
-        return ids, columns, places, lengths
+        ids = ids.masked_fill((places < 0) | (columns > end[:, None]), self.pad)
+        ids = ids.masked_fill(columns == end[:, None], self.next)
+        return ids, columns, places.clamp(min=0), lengths
 
 
 class TokenEmbedding(nn.Module):
-    """Sum of three learned vectors of std 0.02: the token, its column in the window, its place in the sequence.
+    """Sum of three learned vectors, std 0.02: the token, its column in the window, its place in the sequence.
 
-    With the prompt padded on the left, columns count from the border of prompt and text, places from the first token:
-    "the third token of the prompt" is one vector for prompts of all lengths, and so is "the last one".
-    PAD is the zero vector.
+    Prompts are padded on the left: columns count from the border of prompt and text, places from the first token. With
+    both, "the third token of the prompt" and "the last but one" are each one vector for prompts of every length, which is
+    what attention needs to copy and to reverse.
     """
 
     def __init__(self, encoder: TokenEncoder, width: int):
@@ -103,14 +104,14 @@ class TokenEmbedding(nn.Module):
 
     def forward(self, ids: Tensor, columns: Tensor, places: Tensor) -> Tensor:
         # in place: each fresh (B, n, d) array costs more than the sum
-        return self.token(ids).add_(self.column(columns)).add_(self.place(places.clamp(min=0)))  # (B, n, d)
+        return self.token(ids).add_(self.column(columns)).add_(self.place(places))  # (B, n, d)
 
 
 class EmbeddingBagEncoder(TokenEncoder):
-    """Mean token vectors of prompt and of text, the ``last`` tokens in order, and the write position; one ReLU layer.
+    """Mean token vector of the prompt and of the text, the ``last`` tokens in order, and the write position; one layer.
 
-    The continuous bag of words (Mikolov et al. 2013): blind to order but for the last tokens, and by far the cheapest.
-    Without ``prompt_length`` there is one bag, of all tokens.
+    A continuous bag of words (Mikolov et al. 2013): blind to order but for the last tokens, and the cheapest by far.
+    Without ``prompt_length`` prompt and text share one bag.
     """
 
     def __init__(
@@ -123,14 +124,302 @@ class EmbeddingBagEncoder(TokenEncoder):
         embedding_dim: int = 32,
     ):
         super().__init__(observation_space, features_dim, prompt_length)
-        self.last = min(last, self.window_length)
-        self.embed = TokenEmbedding(self, embedding_dim)
-        parts = (1 if prompt_length is None else 2) + self.last + 1
-        self.output = nn.Sequential(
-            nn.LayerNorm(parts * embedding_dim), nn.Linear(parts * embedding_dim, features_dim), nn.ReLU()
-        )
+        self.last = last
+        self.token = nn.Embedding(self.pad + 1, embedding_dim, padding_idx=self.pad)
+        self.column = nn.Embedding(self.window_length + 1, embedding_dim)
+        nn.init.normal_(self.token.weight[: self.pad], std=0.02)
+        nn.init.normal_(self.column.weight, std=0.02)
+        width = ((2 if prompt_length else 1) + last + 1) * embedding_dim
+        self.output = nn.Sequential(nn.LayerNorm(width), nn.Linear(width, features_dim), nn.ReLU())
 
     def encode(self, tokens: Tensor) -> Tensor:
-        end = self.write_position(tokens)[:, None]  # (B, 1)
-        parts = [self._bag(part) for part in (tokens[:, : self.prompt_length], tokens[:, self.prompt_length or :])]
-        return self.output(torch.cat(parts, 1))
+        end = self.write_position(tokens)
+        bags = (tokens[:, : self.prompt_length], tokens[:, self.prompt_length :]) if self.prompt_length else (tokens,)
+        parts = [F.embedding_bag(bag, self.token.weight, mode="mean", padding_idx=self.pad) for bag in bags]
+        columns = end[:, None] - torch.arange(self.last, 0, -1, device=tokens.device)  # (B, last)
+        recent = tokens.gather(1, columns.clamp(min=0)).masked_fill(columns < 0, self.pad)
+        return self.output(torch.cat([*parts, self.token(recent).flatten(1), self.column(end)], 1))
+
+
+class ConvEncoder(TokenEncoder):
+    """Causal dilated convolutions with residuals, as many as it takes to see the whole window.
+
+    WaveNet's stack (van den Oord et al. 2016) with dilation ``kernel_size ** layer``. One output is read, and that one
+    needs only every ``kernel_size``-th output of the layer below: a convolution of stride ``kernel_size`` over the
+    sequences aligned at their ends, which is one matrix product.
+    """
+
+    def __init__(
+        self,
+        observation_space: spaces.Space,
+        features_dim: int = 64,
+        prompt_length: int | None = None,
+        *,
+        kernel_size: int = 4,
+    ):
+        super().__init__(observation_space, features_dim, prompt_length)
+        if kernel_size < 2:
+            raise ValueError(f"kernel_size is {kernel_size}; allowed: 2 or more")
+        self.kernel_size = kernel_size
+        layers = 1
+        while kernel_size**layers < self.window_length + 1:
+            layers += 1
+        self.embed = TokenEmbedding(self, features_dim)
+        self.embed_norm = nn.LayerNorm(features_dim)
+        self.layers = nn.ModuleList(nn.Linear(kernel_size * features_dim, features_dim) for _ in range(layers))
+        self.norm = nn.LayerNorm(features_dim)
+
+    def encode(self, tokens: Tensor) -> Tensor:
+        ids, columns, places, _ = self.sequences(tokens, align="right")
+        keep = (ids != self.pad)[..., None]
+        x = self.embed_norm(self.embed(ids, columns, places)) * keep  # (B, n, d)
+        for layer in self.layers:
+            fill = -x.shape[1] % self.kernel_size
+            groups = F.pad(x, (0, 0, fill, 0)).unflatten(1, (-1, self.kernel_size))  # (B, n / k, k, d)
+            keep = F.pad(keep, (0, 0, fill, 0)).unflatten(1, (-1, self.kernel_size)).any(2)
+            x = (groups[:, :, -1] + F.gelu(layer(groups.flatten(2)))) * keep  # a group without tokens stays zero
+        return self.norm(x[:, -1])
+
+
+class GRUEncoder(TokenEncoder):
+    """Gated recurrent units (Cho et al. 2014) over prompt, text and write position; the last hidden state."""
+
+    network: type[nn.RNNBase] = nn.GRU
+
+    def __init__(
+        self, observation_space: spaces.Space, features_dim: int = 64, prompt_length: int | None = None, *, layers: int = 1
+    ):
+        super().__init__(observation_space, features_dim, prompt_length)
+        self.embed = TokenEmbedding(self, features_dim)
+        self.embed_norm = nn.LayerNorm(features_dim)
+        self.rnn = self.network(features_dim, features_dim, num_layers=layers, batch_first=True)
+
+    def encode(self, tokens: Tensor) -> Tensor:
+        ids, columns, places, lengths = self.sequences(tokens)
+        hidden, _ = self.rnn(self.embed_norm(self.embed(ids, columns, places)))  # (B, n, d)
+        return _row(hidden, lengths - 1)
+
+
+class LSTMEncoder(GRUEncoder):
+    """Long short-term memory (Hochreiter & Schmidhuber 1997) over prompt, text and write position; the last output."""
+
+    network = nn.LSTM
+
+
+class TransformerEncoder(TokenEncoder):
+    """Pre-norm Transformer (Vaswani et al. 2017) over prompt and text, read at a learned query at the write position.
+
+    The last layer attends from that query alone, so a one-layer encoder costs little more than its embeddings.
+
+    Args:
+        layers, heads: ``heads`` divides ``features_dim``, the width.
+        causal: tokens attend to earlier ones only. The query sees all of them either way; with one layer it is the same.
+    """
+
+    def __init__(
+        self,
+        observation_space: spaces.Space,
+        features_dim: int = 64,
+        prompt_length: int | None = None,
+        *,
+        layers: int = 1,
+        heads: int = 4,
+        causal: bool = False,
+    ):
+        super().__init__(observation_space, features_dim, prompt_length)
+        if layers < 1 or heads < 1 or features_dim % heads:
+            raise ValueError(f"layers={layers}, heads={heads}; allowed: layers >= 1, heads that divide {features_dim}")
+        self.causal = causal
+        self.embed = TokenEmbedding(self, features_dim)
+        self.blocks = nn.ModuleList(TransformerBlock(features_dim, heads) for _ in range(layers))
+        self.norm = nn.LayerNorm(features_dim)
+
+    def encode(self, tokens: Tensor) -> Tensor:
+        ids, columns, places, lengths = self.sequences(tokens)
+        x = self.embed(ids, columns, places)  # (B, n, d)
+        keys = (ids != self.pad)[:, None]  # (B, 1, n)
+        mask = keys[:, None]
+        if self.causal:
+            mask = mask & torch.ones(x.shape[1], x.shape[1], dtype=torch.bool, device=x.device).tril()
+        for block in self.blocks[:-1]:
+            x = block(x, mask)
+        return self.norm(self.blocks[-1].read(x, _row(x, lengths - 1), keys))
+
+
+class TransformerBlock(nn.Module):
+    """Pre-norm attention and MLP (Xiong et al. 2020): :meth:`forward` for all rows, :meth:`read` for one."""
+
+    def __init__(self, width: int, heads: int):
+        super().__init__()
+        self.heads = heads
+        self.norm1 = nn.LayerNorm(width)
+        self.qkv = nn.Linear(width, 3 * width)
+        self.output = nn.Linear(width, width)
+        self.norm2 = nn.LayerNorm(width)
+        self.mlp = nn.Sequential(nn.Linear(width, 4 * width), nn.GELU(), nn.Linear(4 * width, width))
+
+    def forward(self, x: Tensor, mask: Tensor) -> Tensor:
+        """x ``(B, n, d)``; mask ``(B, 1, 1 or n, n)`` bool, True where a key may be seen."""
+        q, k, v = self.qkv(self.norm1(x)).unflatten(-1, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)  # (B, h, n, e)
+        x = x + self.output(F.scaled_dot_product_attention(q, k, v, attn_mask=mask).transpose(1, 2).flatten(2))
+        return x + self.mlp(self.norm2(x))
+
+    def read(self, x: Tensor, row: Tensor, keys: Tensor) -> Tensor:
+        """What :meth:`forward` gives at ``row (B, d)`` of x; keys ``(B, 1, n)`` bool, True where a key may be seen.
+
+        Keys and values are never computed: attention is linear in both, so the query goes through the key matrix, and
+        the weighted mean of the inputs through the value matrix (the "absorbed" form of DeepSeek-V2, 2024).
+        """
+        w_q, w_k, w_v = self.qkv.weight.chunk(3)  # (d, d)
+        b_q, _, b_v = self.qkv.bias.chunk(3)  # a key bias adds the same to all scores of a head
+        x = self.norm1(x)
+        q = F.linear(self.norm1(row), w_q, b_q).unflatten(1, (self.heads, -1)).transpose(0, 1)  # (h, B, e)
+        q = (q * q.shape[-1] ** -0.5) @ w_k.unflatten(0, (self.heads, -1))  # (h, B, d)
+        scores = torch.bmm(q.transpose(0, 1), x.transpose(1, 2))  # (B, h, n)
+        mean = torch.bmm(scores.masked_fill(~keys, float("-inf")).softmax(-1), x)  # (B, h, d)
+        values = mean.transpose(0, 1) @ w_v.unflatten(0, (self.heads, -1)).transpose(1, 2)  # (h, B, e)
+        row = row + self.output(values.transpose(0, 1).flatten(1) + b_v)
+        return row + self.mlp(self.norm2(row))
+
+
+class PretrainedEncoder(TokenEncoder):
+    """A ``transformers`` model from disk, read at the last token, plus a learned vector of the write position, at first 0.
+
+    Token ids go to the model as they are: the environment's vocabulary must be the model's. In an encoder-decoder model
+    the encoder gets the prompt, the decoder the text. The model stays in eval mode: dropout would put noise into PPO's
+    probability ratios. A saved agent loads the model from ``path`` again before it gets its own weights back.
+
+    Args:
+        features_dim: None for the model's hidden size; else a linear layer maps to it.
+        path: a folder written by ``save_pretrained``.
+        frozen: do not train the model's own weights.
+
+    Raises:
+        FileNotFoundError: no folder at ``path``.
+        ImportError: ``transformers`` is not installed.
+        ValueError: the model knows fewer tokens than the environment; an encoder-decoder model without a prompt length.
+    """
+
+    def __init__(
+        self,
+        observation_space: spaces.Space,
+        features_dim: int | None = None,
+        prompt_length: int | None = None,
+        *,
+        path: str,
+        frozen: bool = False,
+    ):
+        try:
+            from transformers import AutoModel
+        except ImportError as error:
+            raise ImportError("PretrainedEncoder needs transformers: pip install transformers") from error
+        if not Path(path).is_dir():
+            raise FileNotFoundError(f"no folder {str(path)!r}; AutoModel.from_pretrained(name).save_pretrained(path) writes one")
+        model = AutoModel.from_pretrained(path).float().requires_grad_(not frozen)
+        config = model.config
+        super().__init__(observation_space, features_dim or config.hidden_size, prompt_length)
+        if (known := model.get_input_embeddings().num_embeddings) < self.pad:
+            raise ValueError(f"the environment has {self.pad} tokens, the model in {str(path)!r} only {known}")
+        if config.is_encoder_decoder and not prompt_length:
+            raise ValueError(f"prompt_length is {prompt_length}; an encoder-decoder model reads the prompt apart: 1 or more")
+        config.use_cache = False
+        names = ("decoder_start_token_id", "bos_token_id", "eos_token_id", "pad_token_id")
+        ids = (getattr(config, name, None) for name in names)
+        self.begin = next((i for i in ids if isinstance(i, int)), 0)  # begins a decoder's text; stands where no token is
+        self.model, self.frozen = model.eval(), frozen
+        self.column = nn.Embedding(self.window_length + 1, config.hidden_size)
+        nn.init.zeros_(self.column.weight)
+        self.output = nn.Identity() if features_dim is None else nn.Linear(config.hidden_size, features_dim)
+
+    def train(self, mode: bool = True) -> PretrainedEncoder:
+        super().train(mode)
+        self.model.eval()
+        return self
+
+    def encode(self, tokens: Tensor) -> Tensor:
+        with torch.set_grad_enabled(torch.is_grad_enabled() and not self.frozen):
+            hidden = self._decode(tokens) if self.model.config.is_encoder_decoder else self._read(tokens)
+        return self.output(hidden + self.column(self.write_position(tokens)))
+
+    def _read(self, tokens: Tensor) -> Tensor:
+        ids, mask, lengths = self._model_inputs(tokens)
+        hidden = self.model(input_ids=ids, attention_mask=mask).last_hidden_state  # (B, n, hidden)
+        return _row(hidden, (lengths - 2).clamp(min=0))
+
+    def _decode(self, tokens: Tensor) -> Tensor:
+        in_prompt = torch.arange(self.window_length, device=tokens.device) < self.prompt_length
+        ids, mask, _ = self._model_inputs(tokens.masked_fill(~in_prompt, self.pad))
+        text, _, lengths = self._model_inputs(tokens.masked_fill(in_prompt, self.pad))
+        text = F.pad(text, (1, -1), value=self.begin)  # token t is read at t + 1
+        hidden = self.model(input_ids=ids, attention_mask=mask, decoder_input_ids=text).last_hidden_state
+        return _row(hidden, lengths - 1)
+
+    def _model_inputs(self, tokens: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Padded on the right, so that positions count from the first token in every kind of model."""
+        ids, _, _, lengths = self.sequences(tokens)
+        mask = ids < self.pad
+        mask[:, 0] = True
+        return ids.masked_fill(ids >= self.pad, self.begin), mask.long(), lengths
+
+
+ENCODERS: dict[str, type[TokenEncoder]] = {
+    "bag": EmbeddingBagEncoder,
+    "conv": ConvEncoder,
+    "gru": GRUEncoder,
+    "lstm": LSTMEncoder,
+    "transformer": TransformerEncoder,
+    "pretrained": PretrainedEncoder,
+}
+
+_ACTOR_CRITIC = ("a2c", "maskable_ppo", "ppo", "recurrent_ppo", "trpo")
+_VALUE_BASED = ("double_dqn", "dqn", "qrdqn")
+
+
+def policy_kwargs(encoder: str = "transformer", *, algo: str = "ppo", **encoder_kwargs: Any) -> dict[str, Any]:
+    """``policy_kwargs`` for an SB3 or sb3-contrib algorithm: the encoder, and one linear layer from it to each output.
+
+    ``ortho_init=False`` keeps SB3 from overwriting the encoder's linear layers, pretrained ones too; ``net_arch=[]``
+    leaves out the two Tanh layers that it puts on top by default.
+
+    Args:
+        encoder: a name in :data:`ENCODERS`.
+        algo: ppo, a2c, trpo, maskable_ppo, recurrent_ppo, dqn, double_dqn or qrdqn.
+        encoder_kwargs: keywords of the encoder's class; plain values, since SB3 pickles them into a saved agent.
+
+    Raises:
+        ValueError: unknown encoder or algorithm.
+        TypeError: a keyword that the encoder does not take.
+
+    Example:
+        >>> sorted(policy_kwargs("gru", prompt_length=8, algo="dqn"))
+        ['features_extractor_class', 'features_extractor_kwargs', 'net_arch']
+    """
+    encoder_class = ENCODERS[one_of("encoder", encoder, ENCODERS)]
+    takes = list(inspect.signature(encoder_class).parameters)[1:]  # not the observation space: SB3 passes it
+    for name in encoder_kwargs:
+        if name not in takes:
+            raise TypeError(str(unknown(f"keyword of encoder {encoder!r}", name, takes)))
+    one_of("algo", algo, (*_ACTOR_CRITIC, *_VALUE_BASED))
+    kwargs = {"features_extractor_class": encoder_class, "features_extractor_kwargs": encoder_kwargs, "net_arch": []}
+    if algo in _ACTOR_CRITIC:
+        kwargs |= {"ortho_init": False, "share_features_extractor": True}
+    return kwargs
+
+
+def _token_window(space: spaces.Space) -> spaces.Box:
+    """The window's space: the space itself, or ``tokens`` of a Dict."""
+    window = space.spaces.get("tokens") if isinstance(space, spaces.Dict) else space
+    if not (
+        isinstance(window, spaces.Box)
+        and len(window.shape) == 1
+        and window.dtype.kind in "iu"
+        and (window.low == 0).all()
+        and (window.high == window.high[0]).all()
+    ):
+        raise ValueError(f"no token window: {space}; allowed: Box(0, PAD, (L,)) of integers, or a Dict with it under 'tokens'")
+    return window
+
+
+def _row(x: Tensor, index: Tensor) -> Tensor:
+    """``x[b, index[b]]`` of ``(B, n, d)``: ``(B, d)``."""
+    return x[torch.arange(len(x), device=x.device), index]

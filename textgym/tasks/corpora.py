@@ -90,8 +90,8 @@ def docstrings(root: str | None = None) -> Corpus:
     seen = set()
     with _quick_parsing():
         for docstring in read_docstrings(root, dropped):
-            # of two with one body the second is left out: no body is in two splits
-            key = docstring.body or docstring.summary
+            # of two with one body (but for white space) the second is left out: no body is in two splits
+            key = " ".join((docstring.body or docstring.summary).split())
             if not (key + docstring.summary).isascii():
                 dropped["not ASCII"] += 1
             elif key in seen:
@@ -171,8 +171,8 @@ def extract_prose(topics: Mapping[str, str]) -> Corpus:
                 sections.setdefault(topic, []).append(paragraph)
     if not sections:
         raise RuntimeError(
-            f"no prose in the {len(topics)} topics of pydoc_data (left out: {dict(dropped)}): install a Python that has "
-            "pydoc_data/topics.py (on Debian and Ubuntu the package libpython3-stdlib), or use another task"
+            f"no prose in the {len(topics)} topics of pydoc_data (left out: {dict(dropped)}): install a Python that "
+            "has pydoc_data/topics.py (on Debian and Ubuntu the package libpython3-stdlib), or use another task"
         )
     return split_by_section(sections, dropped)
 

@@ -14,8 +14,8 @@ class DatasetTask(Task):
     """A task over a list of episodes.
 
     Items whose prompt, or whose references and EOS, do not fit, or have characters that the vocabulary lacks,
-    are dropped here and counted in ``dropped``, never cut. The items are shuffled once, always in the same way, so that the first k
-    fixed episodes are a fair sample. Training draws with replacement.
+    are dropped here and counted in ``dropped``, never cut. The items are shuffled once, always in the same
+    way, so that the first k fixed episodes are a fair sample. Training draws with replacement.
 
     Args:
         items: the episodes of the split.

@@ -121,8 +121,8 @@ class Spelling(DatasetTask):
             if self._by_character or self.vocabulary.count(prompt) <= self.prompt_length:
                 return Episode(prompt, item.references)
         raise ValueError(
-            f"Spelling: the tokenizer ({self.vocabulary.kind}) needs more than prompt_length={self.prompt_length} tokens for "
-            f"{self.length} characters such as {prompt!r}: use one whose tokens are at least a byte long"
+            f"Spelling: the tokenizer ({self.vocabulary.kind}) needs more than prompt_length={self.prompt_length} tokens "
+            f"for {self.length} characters such as {prompt!r}: use one whose tokens are at least a byte long"
         )
 
     def corrupt(self, text: str, rng: np.random.Generator) -> str:
