@@ -186,7 +186,7 @@ def test_errors_name_what_was_given_and_what_is_allowed(arguments, message):
 def test_a_tokenizer_with_more_tokens_than_bytes_is_refused_not_overrun(monkeypatch):
     task = SETTINGS["spelling bytes"](split="test")
     monkeypatch.setattr(type(task.vocabulary), "count", lambda self, text: 2 * len(text))
-    with pytest.raises(ValueError, match=r"needs more than prompt_length=11 tokens for 10 characters such as"):
+    with pytest.raises(ValueError, match=r"needs over prompt_length=11 tokens for 10 characters such as"):
         task.sample(np.random.default_rng(0))
 
 

@@ -24,6 +24,39 @@ from textgym.tokenizers import Vocabulary, make_vocabulary
 
 __version__ = "0.1.0"
 
-__all__ = [name for name in dir() if not name.startswith("_") and name not in ("envs", "register_all")]
+__all__ = [
+    "BatchMetric",
+    "BatchProgress",
+    "CharacterMatch",
+    "DatasetTask",
+    "Delta",
+    "EditDistance",
+    "Episode",
+    "EveryStep",
+    "ExactMatch",
+    "FunctionMetric",
+    "GeneratedTask",
+    "InvalidAction",
+    "Metric",
+    "Progress",
+    "ResetNeeded",
+    "RewardError",
+    "RewardFunction",
+    "RewardState",
+    "Schedule",
+    "Step",
+    "Task",
+    "Terminal",
+    "TextGenEnv",
+    "TextGenVectorEnv",
+    "TokenMatch",
+    "Vocabulary",
+    "make_metric",
+    "make_reward",
+    "make_task",
+    "make_vocabulary",
+    "metric",
+    "register",
+]
 
 register_all()

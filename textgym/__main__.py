@@ -100,8 +100,8 @@ def show(args: argparse.Namespace) -> None:
         "task": f"{type(task).__name__}, split {task.split} ({len(task)} fixed episodes)",
         "arguments": ", ".join(f"{k}={v!r}" for k, v in env.spec.kwargs.items() if k not in ("task", "render_mode")),
         "reward": visible(env.state.reward.name),
-        "vocabulary": f"{vocabulary.kind}, V = {vocabulary.size}, EOS is {vocabulary.eos}, {vocabulary.legal.sum()} may be actions",
-        "actions": env.action_space,
+        "vocabulary": f"{vocabulary.kind}, V = {vocabulary.size}, EOS is {vocabulary.eos}",
+        "actions": f"{env.action_space}, {vocabulary.legal.sum()} of them tokens",
         "observation": f"{env.observation_space}: prompt {task.prompt_length}, text {task.budget}",
         "mask": "none" if env.state.legal is None else type(env.state.mask).__name__,
         "optimum": "unknown" if task.optimum is None else f"{task.optimum:g}",
@@ -184,11 +184,8 @@ def _play_episode(env: TextGenEnv) -> bool:
             _print_legal(env)
         else:
             ended = _play_tokens(env, line, past)
-        print(
-            as_text(
-                env.state, 0, colour=_colour(), parts=("text", "return", "end", "references") if ended else ("text",)
-            )
-        )
+        parts = ("text", "return", "end", "references") if ended else ("text",)
+        print(as_text(env.state, 0, colour=_colour(), parts=parts))
 
 
 def _play_tokens(env: TextGenEnv, line: str, past: list[dict[str, Any]]) -> bool:
@@ -204,10 +201,10 @@ def _play_tokens(env: TextGenEnv, line: str, past: list[dict[str, Any]]) -> bool
             _, reward, ended, _, info = env.step(id)
         except (InvalidAction, RewardError) as error:
             env.set_state(before)
-            print(error)
+            print(visible(str(error)))
             return False
         past.append(before)
-        terms = ", ".join(f"{visible(name)} {amount(paid)}" for name, paid in info["reward_terms"].items())
+        terms = ", ".join(f"{visible(name)}={amount(paid)}" for name, paid in info["reward_terms"].items())
         left = env.task.budget - int(env.state.lengths[0])
         total = env.state.payments[0].sum()
         print(f"  {env.vocabulary.token(id):8} {amount(reward)}  ({terms})  return {amount(total)}, {left} left")
@@ -256,7 +253,7 @@ def _episode_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--split", choices=SPLITS, help="which episodes (default: train)")
     parser.add_argument(
         "--set", type=_setting, action="append", default=[], metavar="NAME=VALUE",
-        help="another argument of the environment, as JSON or text: mask=task, budget=7, tokenizer=byte_bpe; may be repeated",
+        help="another argument of the environment, JSON or text: mask=task, budget=7, tokenizer=byte_bpe; repeatable",
     )  # fmt: skip
 
 
@@ -347,7 +344,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run a command line, by default that of the process.
 
     Returns:
-        The exit code: 0; 1 where the output was closed early; 2 for what cannot be done, with the reason on stderr.
+        The exit code: 0; 1 where the output was closed early; 2 for what cannot be done, with the reason on stderr;
+        130 where it was interrupted (but "play", which then ends with 0).
 
     Raises:
         SystemExit: argparse's own, with code 2 for arguments it does not know and 0 for ``-h``.
@@ -367,8 +365,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         args.run(args)
         sys.stdout.flush()
     except (Refused, InvalidAction, RewardError) as error:
-        print(f"textgym: {error}", file=sys.stderr)
+        print(f"textgym: {visible(str(error))}", file=sys.stderr)
         return 2
+    except KeyboardInterrupt:
+        return 130
     except BrokenPipeError:  # as with "| head"
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1

@@ -6,6 +6,7 @@ import difflib
 import importlib
 import inspect
 from collections.abc import Callable, Iterable
+from numbers import Integral
 from typing import Any
 
 
@@ -38,6 +39,19 @@ def one_of(kind: str, given: Any, allowed: Iterable[Any]) -> Any:
     if given not in allowed:
         raise unknown(kind, given, allowed)
     return given
+
+
+def whole_number(name: str, given: Any, low: int, high: int | None = None) -> int:
+    """``given`` as an int.
+
+    Raises:
+        ValueError: it is no whole number in low .. high.
+    """
+    whole = isinstance(given, Integral) and not isinstance(given, bool)
+    if whole and low <= given and (high is None or given <= high):
+        return int(given)
+    allowed = f"at least {low}" if high is None else f"from {low} to {high}"
+    raise ValueError(f"{name} must be a whole number, {allowed}, got {given!r}")
 
 
 def call_checked(kind: str, factory: Callable[..., Any], kwargs: dict[str, Any]) -> Any:

@@ -89,7 +89,9 @@ class PretrainedModel(LanguageModel):
         self.model = AutoModelForCausalLM.from_pretrained(path, local_files_only=True).eval()
         self.size, self.start = vocabulary.size, vocabulary.eos
         if self.model.config.vocab_size < self.size:
-            raise ValueError(f"the model at {path!r} has {self.model.config.vocab_size} tokens, the vocabulary {self.size}")
+            raise ValueError(
+                f"the model at {path!r} has {self.model.config.vocab_size} tokens, the vocabulary {self.size}"
+            )
 
     def log_probs(self, ids):
         import torch

@@ -11,7 +11,7 @@ import gymnasium as gym
 import numpy as np
 
 from textgym.metrics import Metric, TokenMatch
-from textgym.tasks import Task, make_task
+from textgym.tasks import Task
 
 
 class ReferenceEnv(gym.Env):
@@ -19,8 +19,8 @@ class ReferenceEnv(gym.Env):
 
     metadata = {"render_modes": []}
 
-    def __init__(self, task: str, metric: Metric | TokenMatch, **task_arguments):
-        self.task: Task = make_task(task, **task_arguments)
+    def __init__(self, task: Task, metric: Metric | TokenMatch):
+        self.task = task
         vocabulary = self.task.vocabulary
         self.size, self.eos, self.pad = vocabulary.size, vocabulary.eos, vocabulary.pad
         self.pieces = [vocabulary.decode([i]) for i in range(self.size)]

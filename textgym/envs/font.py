@@ -24,9 +24,10 @@ EXTRA = "□␠⏎⇥"
 WIDTH, HEIGHT = 6, 11  # pixels of a cell: a column and two rows are left free
 
 _BOX = 95  # stands for every character that has no picture
-_LIKE = {
-    "‘": "'", "’": "'", "“": '"', "”": '"', "–": "-", "—": "-", "−": "-", "…": ".", "·": ".", "•": "*", "×": "x", "\xa0": " ",
-}  # fmt: skip
+# typographic characters and what is drawn for them
+_LIKE = dict(
+    zip("\u2018\u2019\u201c\u201d\u2013\u2014\u2212\u2026\u00b7\u2022\u00d7\u00a0", "''\"\"---..*x ", strict=True)
+)
 
 
 @lru_cache(maxsize=1)

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from textgym.episode import Episode
-from textgym.errors import call_checked, unknown
+from textgym.errors import call_checked, unknown, whole_number
 from textgym.ngram import LanguageModel, NGramModel, PretrainedModel
 from textgym.running import Recipe
 from textgym.tasks import Task
@@ -40,14 +40,14 @@ class Fixed(Mask):
     def __init__(self, task: Task, tokens: Sequence[int | str] = ()):
         vocabulary = task.vocabulary
         self.legal = vocabulary.legal.copy()
-        by_name = vocabulary.tokenizer.get_vocab(with_added_tokens=True) if any(isinstance(t, str) for t in tokens) else {}
+        by_name = (
+            vocabulary.tokenizer.get_vocab(with_added_tokens=True) if any(isinstance(t, str) for t in tokens) else {}
+        )
         for token in tokens:
             if isinstance(token, str) and token not in by_name:
                 raise unknown("token to ban", token, by_name)
             index = by_name[token] if isinstance(token, str) else token
-            if isinstance(index, bool) or not isinstance(index, (int, np.integer)) or not 0 <= index < vocabulary.size:
-                raise ValueError(f"cannot ban {token!r}: a token is an id in 0 .. {vocabulary.size - 1} or its name")
-            self.legal[index] = False
+            self.legal[whole_number("a banned token id", index, 0, vocabulary.size - 1)] = False
         if not self.legal.any():
             raise ValueError("every token is banned")
 
@@ -83,9 +83,7 @@ class TopK(Mask):
 
     def __init__(self, task: Task, k: int, model: str | LanguageModel = "ngram", order: int = 3):
         size = task.vocabulary.size
-        if isinstance(k, bool) or not isinstance(k, int) or not 1 <= k <= size:
-            raise ValueError(f"mask 'top_k': k must be a whole number in 1 .. {size} (the vocabulary), got {k!r}")
-        self.k, self.start = k, task.prompt_length
+        self.k, self.start = whole_number("k of mask 'top_k'", k, 1, size), task.prompt_length
         self.reads_prompt = not isinstance(model, str) or model != "ngram"
         if model == "ngram":
             self.model = NGramModel.of_task(task, order=order)
@@ -99,7 +97,7 @@ class TopK(Mask):
             ids = row[: self.start + length] if self.reads_prompt else row[self.start : self.start + length]
             log_probs = self.model.log_probs(ids[ids != self.pad])
             legal.append(log_probs >= np.partition(log_probs, -self.k)[-self.k])
-        return np.array(legal, bool).reshape(len(lengths), -1)
+        return np.array(legal, bool)
 
 
 class All(Mask):

@@ -14,7 +14,9 @@ from textgym.tasks import Task
 OPTIONS = ("index", "prompt", "references")
 
 
-def requested_episodes(task: Task, options: Mapping[str, Any] | None, rows: Sequence[int], n: int) -> list[Episode] | None:
+def requested_episodes(
+    task: Task, options: Mapping[str, Any] | None, rows: Sequence[int], n: int
+) -> list[Episode] | None:
     """The episodes for ``rows``, or None to draw them.
 
     Args:
@@ -37,7 +39,9 @@ def requested_episodes(task: Task, options: Mapping[str, Any] | None, rows: Sequ
             raise unknown("reset option", name, (*OPTIONS, "reset_mask"))
     if "index" in options:
         if len(options) > 1:
-            raise ValueError("the reset option 'index' names a fixed episode: give either 'index' or 'prompt', not both")
+            raise ValueError(
+                "the reset option 'index' names a fixed episode: give either 'index' or 'prompt', not both"
+            )
         indices = _per_row(options["index"], n, "index")
         return [task.episode(_index(indices[row])) for row in rows]
     if "prompt" not in options:
@@ -53,7 +57,9 @@ def _per_row(value: Any, n: int, name: str) -> Sequence[Any]:
     if isinstance(value, str) or np.ndim(value) == 0:
         return [value] * n
     if len(value) != n:
-        raise ValueError(f"the reset option {name!r} has {len(value)} items; give one value, or one for each of the {n} rows")
+        raise ValueError(
+            f"the reset option {name!r} has {len(value)} items; give one value, or one for each of the {n} rows"
+        )
     return value
 
 
@@ -68,5 +74,7 @@ def _from_prompt(task: Task, prompt: Any, references: Sequence[str]) -> Episode:
         raise ValueError(f"the reset option 'prompt' is a text, got {prompt!r}")
     count = task.vocabulary.count(prompt)
     if count > task.prompt_length:
-        raise ValueError(f"the prompt has {count} tokens, the environment takes at most {task.prompt_length}: {prompt!r}")
+        raise ValueError(
+            f"the prompt has {count} tokens, the environment takes at most {task.prompt_length}: {prompt!r}"
+        )
     return task.from_prompt(prompt, references)

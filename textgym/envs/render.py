@@ -132,13 +132,15 @@ def sections(state: TextGenState, row: int) -> list[Section]:
     text = [(character, level) for token, level in zip(shown, levels.tolist(), strict=False) for character in token]
 
     last, total, end, references = [], [], [], []
-    if shown:
+    if shown and state.terms and not state.failure:
         token = shown[-1] if illegal else vocabulary.token(ids[-1])
-        terms = ", ".join(f"{visible(name)} {amount(values[row])}" for name, values in state.terms.items())
+        terms = ", ".join(f"{visible(name)}={amount(values[row])}" for name, values in state.terms.items())
         level = levels[len(shown) - 1]
-        last = [*((c, level) for c in amount(paid[len(shown) - 1])), *plain(f" for {token}: {terms}")]
+        reward = sum(float(values[row]) for values in state.terms.values())
+        last = [*((character, level) for character in amount(reward)), *plain(f" for {token}: {terms}")]
     if begun:
-        total = plain(f"{amount(paid.sum())}, budget left {task.budget - length} of {task.budget}")
+        sum_paid = "not kept" if state.payments is None else amount(paid.sum())
+        total = plain(f"{sum_paid}, budget left {task.budget - length} of {task.budget}")
         references = [plain(visible(reference)) for reference in episode.references] or [plain("(none)")]
     if state.failure:
         end = plain(visible(f"the reward failed: {state.failure}"))

@@ -66,9 +66,13 @@ class EnvSettings:
         taken = {"end_reason", "score", "is_success", "text", "reward_terms", "action_mask", "episode_id", "episode"}
         for metric in self.metrics:
             if metric.name in taken:
-                raise ValueError(f"a metric to report cannot be called {metric.name!r}; taken: {', '.join(sorted(taken))}")
+                raise ValueError(
+                    f"a metric to report cannot be called {metric.name!r}; taken: {', '.join(sorted(taken))}"
+                )
         if observe_mask and self.mask is None:
-            raise ValueError("observe_mask=True needs a mask: give mask='task', {'name': 'banned', ...} or {'name': 'top_k', ...}")
+            raise ValueError(
+                "observe_mask=True needs a mask: give mask='task', {'name': 'banned', ...} or {'name': 'top_k', ...}"
+            )
         self.observe_mask = observe_mask
         self.render_mode = None if render_mode is None else one_of("render_mode", render_mode, RENDER_MODES)
 

@@ -45,7 +45,18 @@ class TextGenState(RunningState):
     """
 
     not_saved = frozenset(
-        {"task", "reward", "mask", "on_illegal", "metrics", "vocabulary", "all_rows", "text_start", "rngs", "reward_rngs"}
+        {
+            "task",
+            "reward",
+            "mask",
+            "on_illegal",
+            "metrics",
+            "vocabulary",
+            "all_rows",
+            "text_start",
+            "rngs",
+            "reward_rngs",
+        }
     )
 
     def __init__(
@@ -126,7 +137,9 @@ class TextGenState(RunningState):
             self.paying.reset(rows, episodes)
         except Exception as error:
             self.failure = f"{type(error).__name__}: {error}"
-            raise RewardError(f"reward {self.reward.name!r} raised {self.failure} at the start of an episode") from error
+            raise RewardError(
+                f"reward {self.reward.name!r} raised {self.failure} at the start of an episode"
+            ) from error
         for progress in self.following:
             if progress is not None:
                 progress.reset(rows, episodes)
@@ -245,7 +258,9 @@ class TextGenState(RunningState):
     # -- masks -------------------------------------------------------------------------------------
 
     def _look_up_legal(self, rows: np.ndarray) -> None:
-        legal = self.mask.legal_tokens(self.window[rows], self.lengths[rows], [self.episodes[row] for row in rows.tolist()])
+        legal = self.mask.legal_tokens(
+            self.window[rows], self.lengths[rows], [self.episodes[row] for row in rows.tolist()]
+        )
         ended = self.over[rows]
         if np.count_nonzero(ended):
             legal[ended] = False
@@ -300,8 +315,8 @@ class TextGenState(RunningState):
         generators = {name: saved[name] for name in ("rngs", "reward_rngs")}
         if len(generators["rngs"]) != self.n or saved["window"].shape != self.window.shape:
             raise ValueError(
-                f"this state is of {len(generators['rngs'])} rows of {saved['window'].shape[1]} tokens, the environment has {self.n} "
-                f"rows of {self.window.shape[1]}"
+                f"this state is of {len(generators['rngs'])} rows of {saved['window'].shape[1]} tokens, "
+                f"the environment has {self.n} rows of {self.window.shape[1]}"
             )
         super().set_state({name: value for name, value in saved.items() if name not in generators})
         for name, states in generators.items():
@@ -333,7 +348,8 @@ class TextGenState(RunningState):
         shown = ", ".join(f"{i} ({self.vocabulary.token(int(i))})" for i in legal[:8])
         more = f" and {len(legal) - 8} more" if len(legal) > 8 else ""
         return InvalidAction(
-            f"row {row}: token {action} ({self.vocabulary.token(action)}) is not legal after {self.text(row)!r}; legal: {shown}{more}"
+            f"row {row}: token {action} ({self.vocabulary.token(action)}) is not legal after {self.text(row)!r}; "
+            f"legal: {shown}{more}"
         )
 
     def _no_number(self, step: Step, rewards: np.ndarray, terms: dict[str, np.ndarray]) -> RewardError:

@@ -13,7 +13,7 @@ from gymnasium.vector.utils import batch_space
 from textgym.envs.options import requested_episodes
 from textgym.envs.render import render_row
 from textgym.envs.settings import RENDER_FPS, RENDER_MODES, EnvSettings
-from textgym.errors import unknown
+from textgym.errors import unknown, whole_number
 from textgym.tasks import Task
 
 
@@ -59,14 +59,12 @@ class TextGenVectorEnv(VectorEnv):
         **task_arguments: Any,
     ):
         super().__init__()
-        if isinstance(num_envs, bool) or not isinstance(num_envs, (int, np.integer)) or num_envs < 1:
-            raise ValueError(f"num_envs must be a whole number, at least 1, got {num_envs!r}")
+        self.num_envs = whole_number("num_envs", num_envs, 1)
         if group_size is not None and (not isinstance(group_size, int) or group_size < 1 or num_envs % group_size):
             raise ValueError(f"group_size must be a whole number that divides num_envs={num_envs}, got {group_size!r}")
         settings = EnvSettings(
             task, reward, tokenizer, split, budget, mask, observe_mask, on_illegal, metrics, render_mode, task_arguments
         )
-        self.num_envs = int(num_envs)
         self.autoreset_mode = as_autoreset_mode(autoreset_mode)
         self.metadata = {**self.metadata, "autoreset_mode": self.autoreset_mode}
         self.copy = copy
@@ -106,14 +104,15 @@ class TextGenVectorEnv(VectorEnv):
             waiting, rows = np.flatnonzero(state.over), np.flatnonzero(~state.over)
             actions = np.array(actions)
             if actions.shape == (n,):
-                actions[waiting] = self.vocabulary.eos  # ignored, whatever it is
+                actions[waiting] = 0  # ignored, whatever it is
         actions = state.check(actions, (n,))
         infos: dict[str, Any] = {}
         if waiting is None:
             rewards, ended = state.append(actions)
         else:
             rewards, ended = np.zeros(n), np.zeros(n, bool)
-            rewards[rows], ended[rows] = state.append(actions[rows], rows)
+            if len(rows):
+                rewards[rows], ended[rows] = state.append(actions[rows], rows)
             state.begin(waiting)
         over = np.flatnonzero(ended) if np.count_nonzero(ended) else None
         if over is not None and self.autoreset_mode is AutoresetMode.SAME_STEP:
@@ -155,7 +154,9 @@ class TextGenVectorEnv(VectorEnv):
         """What a row has at every time: its mask, its group's episode. ``rows``: None for all."""
         legal = self.state.legal
         if legal is not None:
-            infos["action_mask"] = legal.astype(np.int8) if rows is None else self._column(rows, legal[rows].astype(np.int8))
+            infos["action_mask"] = (
+                legal.astype(np.int8) if rows is None else self._column(rows, legal[rows].astype(np.int8))
+            )
             infos["_action_mask"] = self._mask(rows)
         if self.group_size is not None:
             ids = self.state.episode_id()
@@ -238,7 +239,9 @@ class TextGenVectorEnv(VectorEnv):
 
     def _checked_mask(self, mask: Any) -> np.ndarray:
         if not isinstance(mask, np.ndarray) or mask.dtype != bool:
-            raise TypeError(f"options['reset_mask'] must be a numpy array of bool, got {getattr(mask, 'dtype', type(mask))}")
+            raise TypeError(
+                f"options['reset_mask'] must be a numpy array of bool, got {getattr(mask, 'dtype', type(mask))}"
+            )
         if mask.shape != (self.num_envs,):
             raise ValueError(f"options['reset_mask'] must have shape ({self.num_envs},), got {mask.shape}")
         if not mask.any():

@@ -40,7 +40,7 @@ class _ExactProgress(Progress):
 
 
 class CharacterMatch(Metric):
-    """Share of characters in place: |{i: text[i] = reference[i]}| / max(|text|, |reference|), the best of the references.
+    """Share of characters in place, of the best reference: |{i: text[i] = reference[i]}| / max(|text|, |reference|).
 
     In [0, 1], and 1 only for a reference itself (an empty text for an empty reference included).
     """

@@ -41,7 +41,8 @@ def make_reward(spec) -> RewardFunction:
         rewards = [make_reward(item) for item in spec]
         return sum(rewards[1:], start=rewards[0])
     raise TypeError(
-        f"a reward is a RewardFunction, a string such as 'delta:cer', a dict with a 'name', or a list of these; got {spec!r}"
+        "a reward is a RewardFunction, a string such as 'delta:cer', a dict with a 'name', or a list of these; "
+        f"got {spec!r}"
     )
 
 

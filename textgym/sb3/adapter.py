@@ -28,7 +28,9 @@ class SB3VecEnv(VecEnv):
 
     def __init__(self, envs: TextGenVectorEnv):
         if not isinstance(envs, TextGenVectorEnv):
-            raise TypeError(f"SB3VecEnv adapts a TextGenVectorEnv (gym.make_vec of a textgym id), got {type(envs).__name__}")
+            raise TypeError(
+                f"SB3VecEnv adapts a TextGenVectorEnv (gym.make_vec of a textgym id), got {type(envs).__name__}"
+            )
         if envs.autoreset_mode is not AutoresetMode.SAME_STEP or not envs.copy:
             raise ValueError(
                 "Stable-Baselines3 needs autoreset_mode='SameStep' and copy=True, got "

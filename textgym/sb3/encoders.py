@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from gymnasium import spaces
+from gymnasium.spaces import Box, Dict, Space
 from stable_baselines3.common.torch_layers import BaseFeaturesExtractor
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -32,20 +32,20 @@ class TokenEncoder(BaseFeaturesExtractor):
         observation_space: ``Box(0, PAD, (L,))`` of integers, or a ``Dict`` with that space under ``tokens``.
         features_dim: width of the features.
         prompt_length: the column where the text begins. The write position is the first PAD from there on. When None
-            it is the column after the last token of the window, which is the same unless prompt and text are both empty.
+            it is the column after the last token, which is the same unless prompt and text are both empty.
 
     Raises:
         ValueError: the space is no token window, or ``prompt_length`` is not in 0..L-1.
     """
 
-    def __init__(self, observation_space: spaces.Space, features_dim: int = 64, prompt_length: int | None = None):
+    def __init__(self, observation_space: Space, features_dim: int = 64, prompt_length: int | None = None):
         window = _token_window(observation_space)
         super().__init__(observation_space, features_dim)
         self.window_length = window.shape[0]
         self.pad = int(window.high[0])
         self.next = self.pad + 1  # the id put at the write position: "which token comes here?"
         if prompt_length is not None and not 0 <= prompt_length < self.window_length:
-            raise ValueError(f"prompt_length is {prompt_length}; allowed: 0..{self.window_length - 1}, a column of the window")
+            raise ValueError(f"prompt_length is {prompt_length}; allowed: None or 0..{self.window_length - 1}")
         self.prompt_length = prompt_length
 
     def forward(self, observations: Tensor | dict[str, Tensor]) -> Tensor:
@@ -89,8 +89,8 @@ class TokenEncoder(BaseFeaturesExtractor):
 class TokenEmbedding(nn.Module):
     """Sum of three learned vectors, std 0.02: the token, its column in the window, its place in the sequence.
 
-    Prompts are padded on the left: columns count from the border of prompt and text, places from the first token. With
-    both, "the third token of the prompt" and "the last but one" are each one vector for prompts of every length, which is
+    Prompts are padded on the left, so columns count from the border of prompt and text, places from the first token.
+    With both, the prompt's third token and its last but one have the same vectors in prompts of every length, which is
     what attention needs to copy and to reverse.
     """
 
@@ -116,7 +116,7 @@ class EmbeddingBagEncoder(TokenEncoder):
 
     def __init__(
         self,
-        observation_space: spaces.Space,
+        observation_space: Space,
         features_dim: int = 64,
         prompt_length: int | None = None,
         *,
@@ -151,7 +151,7 @@ class ConvEncoder(TokenEncoder):
 
     def __init__(
         self,
-        observation_space: spaces.Space,
+        observation_space: Space,
         features_dim: int = 64,
         prompt_length: int | None = None,
         *,
@@ -187,7 +187,7 @@ class GRUEncoder(TokenEncoder):
     network: type[nn.RNNBase] = nn.GRU
 
     def __init__(
-        self, observation_space: spaces.Space, features_dim: int = 64, prompt_length: int | None = None, *, layers: int = 1
+        self, observation_space: Space, features_dim: int = 64, prompt_length: int | None = None, *, layers: int = 1
     ):
         super().__init__(observation_space, features_dim, prompt_length)
         self.embed = TokenEmbedding(self, features_dim)
@@ -213,12 +213,12 @@ class TransformerEncoder(TokenEncoder):
 
     Args:
         layers, heads: ``heads`` divides ``features_dim``, the width.
-        causal: tokens attend to earlier ones only. The query sees all of them either way; with one layer it is the same.
+        causal: tokens attend to earlier ones only; the query to all. No difference with one layer.
     """
 
     def __init__(
         self,
-        observation_space: spaces.Space,
+        observation_space: Space,
         features_dim: int = 64,
         prompt_length: int | None = None,
         *,
@@ -259,7 +259,7 @@ class TransformerBlock(nn.Module):
         self.mlp = nn.Sequential(nn.Linear(width, 4 * width), nn.GELU(), nn.Linear(4 * width, width))
 
     def forward(self, x: Tensor, mask: Tensor) -> Tensor:
-        """x ``(B, n, d)``; mask ``(B, 1, 1 or n, n)`` bool, True where a key may be seen."""
+        """Rows x ``(B, n, d)``; mask ``(B, 1, 1 or n, n)`` bool, True where a key may be seen."""
         q, k, v = self.qkv(self.norm1(x)).unflatten(-1, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)  # (B, h, n, e)
         x = x + self.output(F.scaled_dot_product_attention(q, k, v, attn_mask=mask).transpose(1, 2).flatten(2))
         return x + self.mlp(self.norm2(x))
@@ -283,7 +283,7 @@ class TransformerBlock(nn.Module):
 
 
 class PretrainedEncoder(TokenEncoder):
-    """A ``transformers`` model from disk, read at the last token, plus a learned vector of the write position, at first 0.
+    """A ``transformers`` model from disk, read at the last token; plus a learned vector of the write position, first 0.
 
     Token ids go to the model as they are: the environment's vocabulary must be the model's. In an encoder-decoder model
     the encoder gets the prompt, the decoder the text. The model stays in eval mode: dropout would put noise into PPO's
@@ -302,7 +302,7 @@ class PretrainedEncoder(TokenEncoder):
 
     def __init__(
         self,
-        observation_space: spaces.Space,
+        observation_space: Space,
         features_dim: int | None = None,
         prompt_length: int | None = None,
         *,
@@ -312,20 +312,20 @@ class PretrainedEncoder(TokenEncoder):
         try:
             from transformers import AutoModel
         except ImportError as error:
-            raise ImportError("PretrainedEncoder needs transformers: pip install transformers") from error
+            raise ImportError('PretrainedEncoder needs transformers: pip install "textgym[transformers]"') from error
         if not Path(path).is_dir():
-            raise FileNotFoundError(f"no folder {str(path)!r}; AutoModel.from_pretrained(name).save_pretrained(path) writes one")
+            raise FileNotFoundError(f"no folder {str(path)!r}; a model's save_pretrained(path) writes one")
         model = AutoModel.from_pretrained(path).float().requires_grad_(not frozen)
         config = model.config
         super().__init__(observation_space, features_dim or config.hidden_size, prompt_length)
         if (known := model.get_input_embeddings().num_embeddings) < self.pad:
             raise ValueError(f"the environment has {self.pad} tokens, the model in {str(path)!r} only {known}")
         if config.is_encoder_decoder and not prompt_length:
-            raise ValueError(f"prompt_length is {prompt_length}; an encoder-decoder model reads the prompt apart: 1 or more")
+            raise ValueError(f"prompt_length is {prompt_length}; allowed for an encoder-decoder model: 1 or more")
         config.use_cache = False
-        names = ("decoder_start_token_id", "bos_token_id", "eos_token_id", "pad_token_id")
-        ids = (getattr(config, name, None) for name in names)
-        self.begin = next((i for i in ids if isinstance(i, int)), 0)  # begins a decoder's text; stands where no token is
+        # begins a decoder's text, and stands where there is no token
+        ids = (getattr(config, f"{name}_token_id", None) for name in ("decoder_start", "bos", "eos", "pad"))
+        self.begin = next((i for i in ids if isinstance(i, int)), 0)
         self.model, self.frozen = model.eval(), frozen
         self.column = nn.Embedding(self.window_length + 1, config.hidden_size)
         nn.init.zeros_(self.column.weight)
@@ -406,17 +406,19 @@ def policy_kwargs(encoder: str = "transformer", *, algo: str = "ppo", **encoder_
     return kwargs
 
 
-def _token_window(space: spaces.Space) -> spaces.Box:
+def _token_window(space: Space) -> Box:
     """The window's space: the space itself, or ``tokens`` of a Dict."""
-    window = space.spaces.get("tokens") if isinstance(space, spaces.Dict) else space
+    window = space.spaces.get("tokens") if isinstance(space, Dict) else space
     if not (
-        isinstance(window, spaces.Box)
+        isinstance(window, Box)
         and len(window.shape) == 1
         and window.dtype.kind in "iu"
         and (window.low == 0).all()
         and (window.high == window.high[0]).all()
     ):
-        raise ValueError(f"no token window: {space}; allowed: Box(0, PAD, (L,)) of integers, or a Dict with it under 'tokens'")
+        raise ValueError(
+            f"no token window: {space}; allowed: Box(0, PAD, (L,)) of integers, or a Dict with such 'tokens'"
+        )
     return window
 
 

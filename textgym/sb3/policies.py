@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-from gymnasium import spaces
+from gymnasium.spaces import Dict, Discrete, Space
 from stable_baselines3.common.distributions import CategoricalDistribution, Distribution
 from stable_baselines3.common.policies import MultiInputActorCriticPolicy
 from stable_baselines3.common.type_aliases import PyTorchObs, Schedule
@@ -27,11 +27,9 @@ class MaskedActorCriticPolicy(MultiInputActorCriticPolicy):
         ValueError: the spaces are other ones.
     """
 
-    def __init__(
-        self, observation_space: spaces.Dict, action_space: spaces.Discrete, lr_schedule: Schedule, *args: Any, **kwargs: Any
-    ):
-        mask = observation_space.spaces.get("action_mask") if isinstance(observation_space, spaces.Dict) else None
-        if mask is None or not isinstance(action_space, spaces.Discrete) or mask.shape != (action_space.n,):
+    def __init__(self, observation_space: Space, action_space: Space, lr_schedule: Schedule, *args: Any, **kwargs: Any):
+        mask = observation_space.spaces.get("action_mask") if isinstance(observation_space, Dict) else None
+        if mask is None or not isinstance(action_space, Discrete) or mask.shape != (action_space.n,):
             raise ValueError(
                 f"MaskedActorCriticPolicy got {observation_space} and {action_space}; allowed: a Dict observation with "
                 f"action_mask=MultiBinary(V) (observe_mask=True) and Discrete(V) actions"

@@ -11,7 +11,7 @@ from functools import cached_property
 import numpy as np
 
 from textgym.episode import Episode
-from textgym.errors import one_of
+from textgym.errors import one_of, whole_number
 from textgym.metrics import Metric
 from textgym.running import Recipe
 from textgym.tokenizers import Vocabulary
@@ -41,13 +41,13 @@ class Task(Recipe):
     metric: Metric
     optimum: float | None = 1.0
 
-    def __init__(self, *, vocabulary: Vocabulary, prompt_length: int, budget: int, split: str = "train", lossy: bool = False):
+    def __init__(
+        self, *, vocabulary: Vocabulary, prompt_length: int, budget: int, split: str = "train", lossy: bool = False
+    ):
         self.split = one_of("split", split, SPLITS)
-        if isinstance(budget, bool) or not isinstance(budget, (int, np.integer)) or budget < 1:
-            raise ValueError(f"budget must be a whole number of tokens, at least 1 (EOS counts), got {budget!r}")
         self.vocabulary = vocabulary
         self.prompt_length = int(prompt_length)
-        self.budget = int(budget)
+        self.budget = whole_number("budget (in tokens, EOS counts)", budget, 1)
         self.lossy = lossy
         self.dropped: Counter[str] = Counter()
 
@@ -73,7 +73,7 @@ class Task(Recipe):
 
     def from_prompt(self, prompt: str, references: Sequence[str] = ()) -> Episode:
         """The episode of a prompt that a user gives (``options={"prompt": ...}``)."""
-        return Episode(prompt, tuple(references))
+        return Episode(prompt, references)
 
     def legal_tokens(self, tokens: np.ndarray, lengths: np.ndarray, episodes: Sequence[Episode]) -> np.ndarray | None:
         """The task's grammar: which tokens may come next, bool (k, V); None where the task has none.
@@ -115,7 +115,8 @@ class Task(Recipe):
                 written = self.vocabulary.decode(self.vocabulary.encode(reference))
                 if written != reference and self.score(written, episode) < self.score(reference, episode):
                     raise ValueError(
-                        f"the tokenizer ({self.vocabulary.kind}) writes the reference {reference!r} as {written!r}, which scores "
-                        f"{self.score(written, episode):.3g} instead of {self.score(reference, episode):.3g}: choose another "
-                        "tokenizer, or accept the loss with lossy=True"
+                        f"the tokenizer ({self.vocabulary.kind}) writes the reference {reference!r} as {written!r}, "
+                        f"which scores {self.score(written, episode):.3g} instead of "
+                        f"{self.score(reference, episode):.3g}: choose another tokenizer, or accept the loss "
+                        "with lossy=True"
                     )

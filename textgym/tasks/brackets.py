@@ -7,10 +7,10 @@ from functools import cached_property
 import numpy as np
 
 from textgym.episode import Episode
+from textgym.errors import whole_number
 from textgym.metrics import Metric, Progress
 from textgym.streaming import Whole
 from textgym.tasks.generated import GeneratedTask
-from textgym.tasks.symbolic import whole_number
 
 PAIRS = ("()", "[]", "{}", "<>")
 _CACHED_BYTES = 64_000_000  # for the states of the grammar, one bool (V,) each

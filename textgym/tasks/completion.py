@@ -8,12 +8,11 @@ from functools import cached_property
 from typing import Any
 
 from textgym.episode import Episode
-from textgym.errors import one_of
+from textgym.errors import one_of, whole_number
 from textgym.metrics import EditDistance
 from textgym.tasks.base import SPLITS
 from textgym.tasks.corpora import overlap, prose
 from textgym.tasks.dataset import DatasetTask
-from textgym.tasks.symbolic import whole_number
 from textgym.tokenizers import make_vocabulary
 
 _PROMPT_WORDS = 3  # the shortest prompt; references have as many words or one more

@@ -36,8 +36,8 @@ class DatasetTask(Task):
                 self.dropped[misfit] += 1
         if not kept:
             raise ValueError(
-                f"{type(self).__name__}: split {split!r} is empty: of {sum(self.dropped.values())} items none fits prompt_length="
-                f"{self.prompt_length} and budget={self.budget} tokens (dropped: {dict(self.dropped)})"
+                f"{type(self).__name__}: split {split!r} is empty: of {sum(self.dropped.values())} items none fits "
+                f"prompt_length={self.prompt_length} and budget={self.budget} tokens (dropped: {dict(self.dropped)})"
             )
         self._check_round_trip(kept)
         order = np.random.default_rng(0).permutation(len(kept))

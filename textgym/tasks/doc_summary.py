@@ -7,12 +7,11 @@ from functools import cached_property
 from typing import Any
 
 from textgym.episode import Episode
-from textgym.errors import one_of
+from textgym.errors import one_of, whole_number
 from textgym.metrics import EditDistance
 from textgym.tasks.base import SPLITS
 from textgym.tasks.corpora import docstrings, overlap
 from textgym.tasks.dataset import DatasetTask
-from textgym.tasks.symbolic import whole_number
 from textgym.tokenizers import make_vocabulary
 
 _BUDGET = 48

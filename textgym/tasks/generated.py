@@ -68,15 +68,11 @@ class GeneratedTask(Task):
     def sample(self, rng):
         for _ in range(_TRIES):
             episode = self.generate(rng)
-            if not (self.one_prompt or self._split_of(episode.prompt) == self.split):
-                continue
-            misfit = self._misfit(episode)
-            if misfit is None:
+            if (self.one_prompt or self._split_of(episode.prompt) == self.split) and not self._misfit(episode):
                 return episode
-            self.dropped[misfit] += 1
         raise ValueError(
-            f"{type(self).__name__}: none of {_TRIES} generated episodes is in split {self.split!r} and fits prompt_length="
-            f"{self.prompt_length} and budget={self.budget} (too long: {dict(self.dropped)}). Use a larger size or budget."
+            f"{type(self).__name__}: none of {_TRIES} generated episodes is in split {self.split!r} and fits "
+            f"prompt_length={self.prompt_length} and budget={self.budget}: use a larger size or budget"
         )
 
     def episode(self, index):

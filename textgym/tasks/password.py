@@ -5,9 +5,10 @@ from __future__ import annotations
 import numpy as np
 
 from textgym.episode import Episode
+from textgym.errors import whole_number
 from textgym.metrics import ExactMatch
 from textgym.tasks.generated import GeneratedTask
-from textgym.tasks.symbolic import LETTERS, random_letters, whole_number
+from textgym.tasks.symbolic import LETTERS, random_letters
 
 
 class Password(GeneratedTask):

@@ -11,12 +11,11 @@ from typing import Any
 import numpy as np
 
 from textgym.episode import Episode
-from textgym.errors import one_of
+from textgym.errors import one_of, whole_number
 from textgym.metrics import EditDistance
 from textgym.tasks.base import SPLITS
 from textgym.tasks.corpora import overlap, prose
 from textgym.tasks.dataset import DatasetTask
-from textgym.tasks.symbolic import whole_number
 from textgym.tokenizers import make_vocabulary
 
 _TRIES = 100
@@ -121,7 +120,7 @@ class Spelling(DatasetTask):
             if self._by_character or self.vocabulary.count(prompt) <= self.prompt_length:
                 return Episode(prompt, item.references)
         raise ValueError(
-            f"Spelling: the tokenizer ({self.vocabulary.kind}) needs more than prompt_length={self.prompt_length} tokens "
+            f"Spelling: the tokenizer ({self.vocabulary.kind}) needs over prompt_length={self.prompt_length} tokens "
             f"for {self.length} characters such as {prompt!r}: use one whose tokens are at least a byte long"
         )
 

@@ -9,24 +9,12 @@ from abc import abstractmethod
 import numpy as np
 
 from textgym.episode import Episode
+from textgym.errors import whole_number
 from textgym.metrics import CharacterMatch
 from textgym.tasks.generated import GeneratedTask
 
 LETTERS = string.ascii_lowercase
 _TO_LETTERS = LETTERS.encode().ljust(256)  # a table for bytes.translate: 0 -> a, 1 -> b, ...
-
-
-def whole_number(name: str, given, low: int, high: int | None = None) -> int:
-    """``given`` as an int.
-
-    Raises:
-        ValueError: it is no whole number in low .. high.
-    """
-    whole = isinstance(given, (int, np.integer)) and not isinstance(given, bool)
-    if whole and low <= given and (high is None or given <= high):
-        return int(given)
-    allowed = f"at least {low}" if high is None else f"from {low} to {high}"
-    raise ValueError(f"{name} must be a whole number, {allowed}, got {given!r}")
 
 
 def random_letters(rng: np.random.Generator, length: int, symbols: int) -> str:

@@ -1,0 +1,1 @@
+"""Training with Stable-Baselines3: ``python -m agents.sb3.train --help``."""

@@ -1,0 +1,173 @@
+"""Evaluations between rollouts: the true score into evaluations.csv, the model into last.zip and best.zip."""
+
+from __future__ import annotations
+
+import copy
+import csv
+import io
+import os
+import random
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from stable_baselines3.common.callbacks import BaseCallback
+
+from agents.evaluate import SB3Agent, evaluate, evaluation_env
+from agents.files import replacing
+
+COLUMNS = (
+    "event", "steps", "score", "score_se", "success", "return", "length", "end_eos", "end_budget", "end_illegal",
+    "episodes", "wall_s", "seed",
+)  # fmt: skip
+
+
+class Checkpoints:
+    """A run's folder: its evaluations so far, and the models that belong to them.
+
+    At every evaluation, in this order: best.zip (if the true score is the best yet), replay_buffer.pkl, last.zip, a line of
+    evaluations.csv. Each file is replaced as a whole. last.zip carries the history and everything random, so the run that
+    goes on from it is the run that was never stopped; evaluations.csv is rewritten from it then.
+    """
+
+    def __init__(self, folder: Path, id: str, *, episodes: int, seed: int, **env_kwargs: Any):
+        self.folder, self.episodes, self.seed = folder, episodes, seed
+        self.env = evaluation_env(id, "validation", num_envs=min(episodes, 128), **env_kwargs)
+        self.history: list[dict[str, Any]] = []
+        self.started = time.monotonic()
+
+    @property
+    def best(self) -> float:
+        """The best true score of this run, -1 before the first evaluation."""
+        return max((row["score"] for row in self.history), default=-1.0)
+
+    @property
+    def latest(self) -> float:
+        """The true score of the last evaluation."""
+        return self.history[-1]["score"]
+
+    def evaluate(self, model, event: str) -> dict[str, Any]:
+        """Evaluate, save, log. ``event``: start, warm_start or train. Returns the line of evaluations.csv."""
+        summary = evaluate(SB3Agent(model), self.env, self.episodes).summary()
+        wall = round(time.monotonic() - self.started, 2)
+        row = {**summary, "event": event, "steps": model.num_timesteps, "wall_s": wall, "seed": self.seed}
+        row = {name: row[name] for name in COLUMNS}
+        better = row["score"] > self.best
+        self.history.append(row)
+        model.textgym_run = {"history": self.history, "random": _random_state(model), "env": _env_state(model.get_env())}
+        if better:
+            self._save(model, "best.zip")
+        if getattr(model, "replay_buffer", None) is not None:
+            with replacing(self.folder / "replay_buffer.pkl") as file:
+                model.save_replay_buffer(file)
+        self._save(model, "last.zip")
+        with open(self.folder / "evaluations.csv", "a", newline="") as file:
+            writer = csv.DictWriter(file, COLUMNS)
+            if file.tell() == 0:
+                writer.writeheader()
+            writer.writerow(row)
+            file.flush()
+            os.fsync(file.fileno())
+        for name in ("score", "success", "return", "length"):
+            model.logger.record(f"eval/{name}", row[name])
+        model.logger.dump(model.num_timesteps)
+        return row
+
+    def _save(self, model, name: str) -> None:
+        with replacing(self.folder / name) as file:
+            model.save(file)
+
+    def restore(self, model) -> None:
+        """Go on where last.zip was saved: history, generators, environment, replay buffer."""
+        saved = model.textgym_run
+        self.history = saved["history"]
+        if self.history:
+            self.started -= self.history[-1]["wall_s"]
+        table = io.StringIO(newline="")
+        writer = csv.DictWriter(table, COLUMNS)
+        writer.writeheader()
+        writer.writerows(self.history)
+        with replacing(self.folder / "evaluations.csv") as file:
+            file.write(table.getvalue().encode())
+        if (buffer := self.folder / "replay_buffer.pkl").exists():
+            model.load_replay_buffer(buffer)
+        _restore_env(model.get_env(), saved["env"])
+        _restore_random(model, saved["random"])
+
+
+class EvaluationCallback(BaseCallback):
+    """Evaluates before the first rollout that begins ``every`` steps or more after the last one, and at the end.
+
+    Between rollouts, not within: the model saved has learnt from every step it counts.
+    """
+
+    def __init__(self, checkpoints: Checkpoints, every: int, bar=None):
+        super().__init__()
+        self.checkpoints, self.every, self.bar = checkpoints, every, bar
+
+    def _on_rollout_start(self) -> None:
+        if self.num_timesteps // self.every > self.checkpoints.history[-1]["steps"] // self.every:
+            self._evaluate()
+
+    def _on_step(self) -> bool:
+        if self.bar is not None:
+            self.bar.update(self.training_env.num_envs)
+        return True
+
+    def _on_training_end(self) -> None:
+        if self.num_timesteps > self.checkpoints.history[-1]["steps"]:
+            self._evaluate()
+
+    def _evaluate(self) -> None:
+        # what a rollout has logged so far is dumped with the evaluation, and would be without it
+        self.checkpoints.evaluate(self.model, "train")
+        if self.bar is not None:
+            show(self.bar, self.checkpoints)
+
+
+def show(bar, checkpoints: Checkpoints) -> None:
+    """The true scores on the progress bar."""
+    bar.set_postfix(score=f"{checkpoints.latest:.3f}", best=f"{checkpoints.best:.3f}")
+
+
+# -- everything random, and the environment --------------------------------------------------------
+
+
+def _random_state(model) -> dict[str, Any]:
+    state = {
+        "python": random.getstate(),
+        "numpy": np.random.get_state(),
+        "torch": torch.get_rng_state(),
+        "actions": copy.deepcopy(model.action_space.np_random.bit_generator.state),
+        "lstm": getattr(model, "_last_lstm_states", None),  # RecurrentPPO begins with zeros when it is loaded
+    }
+    if torch.cuda.is_available():
+        state["cuda"] = torch.cuda.get_rng_state_all()
+    return state
+
+
+def _restore_random(model, state: dict[str, Any]) -> None:
+    random.setstate(state["python"])
+    np.random.set_state(state["numpy"])
+    torch.set_rng_state(state["torch"])
+    model.action_space.np_random.bit_generator.state = state["actions"]
+    if state["lstm"] is not None:
+        model._last_lstm_states = state["lstm"]
+    if "cuda" in state and torch.cuda.is_available():
+        torch.cuda.set_rng_state_all(state["cuda"])
+
+
+def _env_state(monitor) -> dict[str, Any] | None:
+    """Of ``VecMonitor(SB3VecEnv(...))``; None before the first reset."""
+    envs = monitor.venv.envs
+    if not envs.state.draws.all():
+        return None
+    return {"envs": envs.get_state(), "returns": monitor.episode_returns.copy(), "lengths": monitor.episode_lengths.copy()}
+
+
+def _restore_env(monitor, saved: dict[str, Any] | None) -> None:
+    if saved is not None:
+        monitor.venv.envs.set_state(saved["envs"])
+        monitor.episode_returns, monitor.episode_lengths = saved["returns"].copy(), saved["lengths"].copy()

@@ -1,0 +1,55 @@
+"""Ratios of two things timed side by side: in turns, in one process, so that a drifting machine drifts for both."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class Ratio:
+    """Seconds a call of two functions, and their ratio round by round."""
+
+    seconds: float
+    baseline_seconds: float
+    rounds: np.ndarray
+
+    @property
+    def median(self) -> float:
+        return float(np.median(self.rounds))
+
+    def __str__(self) -> str:
+        low, high = np.percentile(self.rounds, [10, 90])
+        return f"{self.median:.1f}x ({low:.1f}-{high:.1f})"
+
+
+def calls_per_round(function: Callable[[], object], seconds: float) -> int:
+    """How many calls take about ``seconds``."""
+    function()
+    calls = 1
+    while True:
+        start = time.perf_counter()
+        for _ in range(calls):
+            function()
+        spent = time.perf_counter() - start
+        if spent >= seconds / 4:
+            return max(1, round(calls * seconds / spent))
+        calls *= 2
+
+
+def compare(
+    function: Callable[[], object], baseline: Callable[[], object], rounds: int = 15, seconds: float = 0.1
+) -> Ratio:
+    """How many times faster ``function`` is than ``baseline``; each round times both, one after the other."""
+    counts = [calls_per_round(f, seconds) for f in (function, baseline)]
+    times = np.empty((rounds, 2))
+    for r in range(rounds):
+        for i, (f, calls) in enumerate(zip((function, baseline), counts, strict=True)):
+            start = time.perf_counter()
+            for _ in range(calls):
+                f()
+            times[r, i] = (time.perf_counter() - start) / calls
+    return Ratio(float(np.median(times[:, 0])), float(np.median(times[:, 1])), times[:, 1] / times[:, 0])
