@@ -150,13 +150,13 @@ def evaluate(
     if isinstance(id_or_env, str):
         env = evaluation_env(id_or_env, split, num_envs=min(episodes, 128), **env_kwargs)
     elif env_kwargs:
-        raise TypeError(f"the environment is already built: give {', '.join(env_kwargs)} to evaluation_env(...) instead")
+        raise TypeError(f"the environment is already built: give {', '.join(env_kwargs)} to evaluation_env instead")
     elif isinstance(id_or_env, TextGenVectorEnv):
         env = id_or_env
     else:
         raise TypeError(f"evaluate takes an id or a TextGenVectorEnv, got {type(id_or_env).__name__}")
     if env.autoreset_mode is not AutoresetMode.DISABLED:
-        raise ValueError(f"evaluate needs autoreset_mode='Disabled' (see evaluation_env), got {env.autoreset_mode.value!r}")
+        raise ValueError(f"evaluate needs autoreset_mode='Disabled' (evaluation_env), got {env.autoreset_mode.value!r}")
     count = min(episodes, len(env.task))
     rows: list[dict[str, Any]] = []
     for start in range(0, count, env.num_envs):
@@ -245,7 +245,9 @@ def load_agent(path: str | Path, deterministic: bool = True, device: str = "cpu"
     config = path.with_name("config.json")
     if not path.is_file() or not config.is_file():
         missing = config if path.is_file() else path
-        raise FileNotFoundError(f"no file {str(missing)!r}; an agent is a .zip of agents.sb3.train, or a baseline's name")
+        raise FileNotFoundError(
+            f"no file {str(missing)!r}; an agent is a .zip of agents.sb3.train or a baseline's name"
+        )
     settings = json.loads(config.read_text())
     model = algorithm(settings["algo"]).load().load(path, device=device)
     return SB3Agent(model, deterministic), settings
@@ -278,7 +280,8 @@ def main(args: EvaluateArgs) -> Evaluation:
     for name, value in evaluation.summary().items():
         print(f"  {name:12} {value:.4f}" if isinstance(value, float) else f"  {name:12} {value}")
     for record in evaluation.records()[: args.samples]:
-        print(f"\n  #{record['indices']}  score {record['scores']:.3f}, {record['end_reasons']} after {record['lengths']} tokens")
+        ending = f"{record['end_reasons']} after {record['lengths']} tokens"
+        print(f"\n  #{record['indices']}  score {record['scores']:.3f}, {ending}")
         print(f"    prompt    {record['prompts']!r}\n    wrote     {record['texts']!r}")
         print(f"    reference {' | '.join(map(repr, record['references'][:3]))}")
     if args.json is not None:

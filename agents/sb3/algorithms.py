@@ -12,6 +12,7 @@ from typing import Any
 
 import yaml
 from gymnasium import spaces
+from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.utils import LinearSchedule
 from stable_baselines3.common.vec_env import VecEnv
 
@@ -131,13 +132,16 @@ def check_keywords(algo: str, given: Mapping[str, Any]) -> None:
     for name in taken:
         if name in given:
             raise ValueError(f"{name!r} is no hyperparameter here: it has its own flag, or is fixed")
-    takes = [name for name in inspect.signature(algorithm(algo).load()).parameters if name[0] != "_" and name not in taken]
+    parameters = inspect.signature(algorithm(algo).load()).parameters
+    takes = [name for name in parameters if name[0] != "_" and name not in taken]
     for name in given:
         if name not in takes:
             raise unknown(f"hyperparameter of {algo}", name, (*takes, *OURS))
 
 
-def build(algo: str, env: VecEnv, *, encoder: str, encoder_kwargs: Mapping[str, Any], prompt_length: int, **kwargs: Any):
+def build(
+    algo: str, env: VecEnv, *, encoder: str, encoder_kwargs: Mapping[str, Any], prompt_length: int, **kwargs: Any
+) -> BaseAlgorithm:
     """A fresh SB3 model, its keywords checked by :func:`check_keywords`.
 
     Args:

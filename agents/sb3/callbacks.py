@@ -27,9 +27,9 @@ COLUMNS = (
 class Checkpoints:
     """A run's folder: its evaluations so far, and the models that belong to them.
 
-    At every evaluation, in this order: best.zip (if the true score is the best yet), replay_buffer.pkl, last.zip, a line of
-    evaluations.csv. Each file is replaced as a whole. last.zip carries the history and everything random, so the run that
-    goes on from it is the run that was never stopped; evaluations.csv is rewritten from it then.
+    At every evaluation, in this order: best.zip (if the true score is the best yet), replay_buffer.pkl, last.zip, a
+    line of evaluations.csv. The first three are replaced as a whole. last.zip carries the history and everything random,
+    so the run that goes on from it is the run that was never stopped; evaluations.csv is rewritten from it then.
     """
 
     def __init__(self, folder: Path, id: str, *, episodes: int, seed: int, **env_kwargs: Any):
@@ -56,7 +56,8 @@ class Checkpoints:
         row = {name: row[name] for name in COLUMNS}
         better = row["score"] > self.best
         self.history.append(row)
-        model.textgym_run = {"history": self.history, "random": _random_state(model), "env": _env_state(model.get_env())}
+        env = _env_state(model.get_env())
+        model.textgym_run = {"history": self.history, "random": _random_state(model), "env": env}
         if better:
             self._save(model, "best.zip")
         if getattr(model, "replay_buffer", None) is not None:
@@ -121,7 +122,6 @@ class EvaluationCallback(BaseCallback):
             self._evaluate()
 
     def _evaluate(self) -> None:
-        # what a rollout has logged so far is dumped with the evaluation, and would be without it
         self.checkpoints.evaluate(self.model, "train")
         if self.bar is not None:
             show(self.bar, self.checkpoints)
@@ -161,10 +161,10 @@ def _restore_random(model, state: dict[str, Any]) -> None:
 
 def _env_state(monitor) -> dict[str, Any] | None:
     """Of ``VecMonitor(SB3VecEnv(...))``; None before the first reset."""
-    envs = monitor.venv.envs
+    envs, returns, lengths = monitor.venv.envs, monitor.episode_returns, monitor.episode_lengths
     if not envs.state.draws.all():
         return None
-    return {"envs": envs.get_state(), "returns": monitor.episode_returns.copy(), "lengths": monitor.episode_lengths.copy()}
+    return {"envs": envs.get_state(), "returns": returns.copy(), "lengths": lengths.copy()}
 
 
 def _restore_env(monitor, saved: dict[str, Any] | None) -> None:

@@ -31,6 +31,7 @@ from agents.sb3.warm_start import warm_start
 from textgym.errors import unknown
 from textgym.rewards import SCHEDULES
 from textgym.sb3 import make_vec_env
+from textgym.sb3.encoders import policy_kwargs
 
 
 @dataclass
@@ -118,7 +119,10 @@ def train(args: TrainArgs) -> Result:
     row = algorithm(settings["algo"])
     if settings["warm_start"] and not row.can_warm_start:
         able = ", ".join(a.name for a in ALGORITHMS.values() if a.can_warm_start)
-        raise ValueError(f"warm_start={settings['warm_start']}: {row.name} has no policy whose likelihood could rise; allowed: {able}")
+        raise ValueError(
+            f"warm_start={settings['warm_start']}: {row.name} has no policy that tells the likelihood of an action from an "
+            f"observation alone; allowed: {able}"
+        )
     reward, env_kwargs = settings["reward"], settings["env_kwargs"]
     env = make_vec_env(settings["env"], settings["n_envs"], reward=reward, **env_kwargs)
     task = env.unwrapped.envs.task
@@ -145,8 +149,10 @@ def train(args: TrainArgs) -> Result:
             **settings["hyperparams"],
         )
     model.set_logger(_logger(folder / "logs", model.num_timesteps))
-    bar = tqdm(total=settings["steps"], initial=model.num_timesteps, unit="tok", disable=not args.progress, dynamic_ncols=True)
-    with bar:
+    quiet = not args.progress
+    with tqdm(
+        total=settings["steps"], initial=model.num_timesteps, unit="tok", disable=quiet, dynamic_ncols=True
+    ) as bar:
         if not checkpoints.history:
             checkpoints.evaluate(model, "start")
         show(bar, checkpoints)
@@ -175,8 +181,8 @@ def train(args: TrainArgs) -> Result:
 
 # what makes a run that run; the others (steps, eval_every, folder, device, threads, ...) may change when it is resumed
 IDENTITY = (
-    "env", "algo", "reward", "env_kwargs", "encoder", "encoder_kwargs", "hyperparams", "n_envs", "seed", "gamma", "warm_start",
-    "warm_start_lr", "eval_episodes", "fingerprint",
+    "env", "algo", "reward", "env_kwargs", "encoder", "encoder_kwargs", "hyperparams", "n_envs", "seed", "gamma",
+    "warm_start", "warm_start_lr", "eval_episodes", "fingerprint",
 )  # fmt: skip
 
 
@@ -193,13 +199,14 @@ def resolve(args: TrainArgs) -> dict[str, Any]:
         if merged.get(name, least) < least:
             raise ValueError(f"{name} must be at least {least}, got {merged[name]}")
     check_keywords(args.algo, {name: value for name, value in merged.items() if name not in OURS})
+    policy_kwargs(merged["encoder"], algo=algorithm(args.algo).encoder_name, **merged["encoder_kwargs"])  # raises
     reward = args.reward if args.reward is not None else gym.spec(args.env).kwargs["reward"]
     settings = {f.name: getattr(args, f.name) for f in dataclasses.fields(args)}
     settings |= {
         "reward": with_gamma(reward, args.gamma),
         "env_kwargs": dict(args.env_kwargs),
-        "encoder": merged.pop("encoder", "transformer"),
-        "encoder_kwargs": merged.pop("encoder_kwargs", {}),
+        "encoder": merged.pop("encoder"),
+        "encoder_kwargs": merged.pop("encoder_kwargs"),
         "steps": int(merged.pop("n_timesteps")),
         "n_envs": merged.pop("n_envs"),
         "warm_start": merged.pop("warm_start", 0),
@@ -212,7 +219,9 @@ def resolve(args: TrainArgs) -> dict[str, Any]:
     try:
         return json.loads(json.dumps(settings))
     except TypeError as error:
-        raise TypeError(f"the settings of a run are JSON values, so that it can be resumed ({error}): name rewards and tasks") from error
+        raise TypeError(
+            f"a run's settings are JSON values, so that it can be resumed ({error}): give rewards and tasks by name"
+        ) from error
 
 
 def with_gamma(reward: Any, gamma: float) -> Any:
@@ -225,7 +234,9 @@ def with_gamma(reward: Any, gamma: float) -> Any:
         return [with_gamma(each, gamma) for each in reward]
     if isinstance(reward, Mapping):
         if reward.get("gamma", gamma) != gamma:
-            raise ValueError(f"the reward {dict(reward)} has gamma={reward['gamma']}, the agent gamma={gamma}: give both the same")
+            raise ValueError(
+                f"the reward {dict(reward)} has gamma={reward['gamma']}, the agent gamma={gamma}: give one value"
+            )
         takes = _takes_gamma(str(reward.get("name")))
         return {**reward, "gamma": gamma} if takes else dict(reward)
     name, colon, metric = str(reward).partition(":")
@@ -252,12 +263,13 @@ def _claim(folder: Path, config: Mapping[str, Any], args: TrainArgs) -> bool:
     """Make the folder this run's, write config.json; True where there is a checkpoint to go on from."""
     known = folder / "config.json"
     if known.exists() and not args.resume and not args.overwrite:
-        raise ValueError(f"{folder} has a run already: --resume goes on with it, --overwrite starts anew, --folder goes elsewhere")
+        raise ValueError(
+            f"{folder} has a run already: --resume goes on, --overwrite starts anew, --folder goes elsewhere"
+        )
     if known.exists() and args.resume:
         before = json.loads(known.read_text())
-        different = [
-            f"{name} was {before.get(name)!r}, is {config[name]!r}" for name in IDENTITY if before.get(name) != config[name]
-        ]
+        changed = [name for name in IDENTITY if before.get(name) != config[name]]
+        different = [f"{name} was {before.get(name)!r}, is {config[name]!r}" for name in changed]
         if different:
             raise ValueError(f"cannot resume {folder}, which is another run: {'; '.join(different)}")
     resuming = args.resume and (folder / "last.zip").exists()
@@ -270,8 +282,8 @@ def _claim(folder: Path, config: Mapping[str, Any], args: TrainArgs) -> bool:
 
 
 def _versions() -> dict[str, str]:
-    names = ("gymnasium", "stable-baselines3", "torch", "numpy")
-    return {"python": platform.python_version(), "textgym": textgym.__version__, **{name: version(name) for name in names}}
+    own = {"python": platform.python_version(), "textgym": textgym.__version__}
+    return own | {name: version(name) for name in ("gymnasium", "stable-baselines3", "torch", "numpy")}
 
 
 def _logger(folder: Path, steps: int) -> Logger:
@@ -299,7 +311,8 @@ def main() -> None:
     except (ValueError, ImportError) as error:
         sys.exit(f"error: {error}")
     for row in result.evaluations:
-        print(f"{row['event']:10} {row['steps']:>9} steps  score {row['score']:.4f}  success {row['success']:.3f}  {row['wall_s']:.0f} s")
+        scores = f"score {row['score']:.4f}  success {row['success']:.3f}"
+        print(f"{row['event']:10} {row['steps']:>9} steps  {scores}  {row['wall_s']:.0f} s")
     print(f"best {result.best_score:.4f}: {result.best}")
 
 

@@ -73,8 +73,8 @@ def warm_start(
 ) -> list[float]:
     """Maximise the likelihood of the references, token by token, by Adam with gradients clipped to norm 1.
 
-    The rate falls linearly to a tenth. The value head is left as it is; the optimizer of the model is not used. A reference that
-    the mask forbids ends its episode, as it would for the agent; its forbidden token is left out of the loss.
+    The rate falls linearly to a tenth. The value head is left as it is; the optimizer of the model is not used. A
+    reference that the mask forbids ends its episode, as for the agent; its forbidden token is left out of the loss.
 
     Args:
         model: an SB3 actor-critic model (PPO, A2C, TRPO, MaskablePPO).

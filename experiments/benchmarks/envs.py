@@ -120,7 +120,7 @@ def shares(n: int, metric: str = "token_match", steps: int = 2000) -> list[tuple
         "reward": cumulative["state.py", "_pay"],
         "ends: score, text, final info": cumulative["vector.py", "_add_final"],
         "new episodes": cumulative["state.py", "begin"],
-        "check actions": cumulative["state.py", "check"],
+        "check actions": cumulative["checks.py", "checked_actions"],
         "copy of the observation": cumulative["vector.py", "_observe"],
     }
     parts["infos and the rest"] = whole - sum(parts.values())

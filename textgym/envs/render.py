@@ -128,7 +128,7 @@ def sections(state: TextGenState, row: int) -> list[Section]:
     largest = np.abs(paid).max()
     levels = np.zeros(task.budget) if largest < 1e-12 else np.where(np.abs(paid) > 1e-6 * largest, paid / largest, 0.0)
     ids = state.window[row, task.prompt_length : task.prompt_length + length]
-    shown = [*token_texts(vocabulary, ids), *["<illegal>"] * illegal]
+    shown = [*token_texts(vocabulary, ids), *[f"<illegal {vocabulary.token(int(state.last_actions[row]))}>"] * illegal]
     text = [(character, level) for token, level in zip(shown, levels.tolist(), strict=False) for character in token]
 
     last, total, end, references = [], [], [], []

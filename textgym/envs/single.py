@@ -8,6 +8,7 @@ from typing import Any
 import gymnasium as gym
 import numpy as np
 
+from textgym.envs.checks import checked_actions
 from textgym.envs.options import requested_episodes
 from textgym.envs.render import render_row
 from textgym.envs.settings import RENDER_FPS, RENDER_MODES, EnvSettings
@@ -69,10 +70,11 @@ class TextGenEnv(gym.Env):
         self.state = settings.start(1)
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None):
+        episodes = requested_episodes(self.task, options, [0], 1)
         super().reset(seed=seed)
         if self.state.rngs[0] is not self.np_random:
             self.state.give_stream(0, self.np_random)
-        self.state.begin(self.state.all_rows, requested_episodes(self.task, options, [0], 1))
+        self.state.begin(self.state.all_rows, episodes)
         info = {} if self.state.legal is None else {"action_mask": self.state.legal[0].astype(np.int8)}
         if self.render_mode == "human":
             self.render()
@@ -80,7 +82,7 @@ class TextGenEnv(gym.Env):
 
     def step(self, action):
         state = self.state
-        actions = state.check(action, ()).reshape(1)
+        actions = checked_actions(action, (), self.vocabulary).reshape(1)
         rewards, ended = state.append(actions)
         reward, terminated = float(rewards[0]), bool(ended[0])
         info: dict[str, Any] = {"reward_terms": {name: float(paid[0]) for name, paid in state.terms.items()}}

@@ -13,9 +13,10 @@ from typing import Any
 import numpy as np
 from gymnasium.utils import seeding
 
+from textgym.envs.checks import illegal_action, no_number, reset_needed
 from textgym.envs.masks import Mask
 from textgym.episode import Episode, Step
-from textgym.errors import InvalidAction, ResetNeeded, RewardError
+from textgym.errors import RewardError
 from textgym.metrics import BatchMetric, Metric
 from textgym.rewards import RewardFunction
 from textgym.running import RunningState
@@ -40,6 +41,7 @@ class TextGenState(RunningState):
             columns, then the tokens written; PAD = V elsewhere.
         lengths: int64 (n,), tokens written, EOS included.
         over: bool (n,), the row has no episode in progress.
+        last_actions: int64 (n,), the token of the last step of each row, also where it was illegal.
         terms: name -> float64 (n,), what the last step of each row paid.
         payments: float64 (n, budget), what each token of the episode was paid; None unless kept.
     """
@@ -81,6 +83,7 @@ class TextGenState(RunningState):
         self.lengths = np.zeros(n, np.int64)
         self.over = np.ones(n, bool)
         self.ended_illegally = np.zeros(n, bool)
+        self.last_actions = np.zeros(n, np.int64)
         self.episodes: list[Episode] = [Episode()] * n
         self.draws = np.zeros(n, np.int64)  # episodes begun since the row was seeded
         self.terms: dict[str, np.ndarray] = {}
@@ -117,7 +120,7 @@ class TextGenState(RunningState):
             episodes = [self.draw(row) for row in each]
         if self.failure and len(each) == self.n:
             self.failure = None
-        self.lengths, self.over = self.lengths.copy(), self.over.copy()  # the last step has returned them
+        self.lengths, self.over = self.lengths.copy(), self.over.copy()  # the last step's arrays are others' now
         start, pad, encode = self.task.prompt_length, self.vocabulary.pad, self.vocabulary.encode
         for row, episode in zip(each, episodes, strict=True):  # mostly few rows: item by item beats index arrays
             ids = encode(episode.prompt)
@@ -148,26 +151,6 @@ class TextGenState(RunningState):
 
     # -- going on ----------------------------------------------------------------------------------
 
-    def check(self, actions: Any, shape: tuple[int, ...]) -> np.ndarray:
-        """``actions`` as int64 of ``shape``.
-
-        Raises:
-            InvalidAction: wrong shape or type, or an id that is not in 0 .. V - 1.
-        """
-        array = np.asarray(actions)
-        if array.dtype.kind not in "iu" or array.shape != shape:
-            wanted = f"integer token ids of shape {shape}" if shape else "one integer token id"
-            raise InvalidAction(f"expected {wanted}, got {actions!r} (shape {array.shape}, dtype {array.dtype})")
-        array = array.astype(np.int64, copy=False)
-        outside = array.view(np.uint64) >= self.vocabulary.size  # a negative id becomes a huge one
-        if np.count_nonzero(outside):
-            row = int(outside.argmax())
-            raise InvalidAction(
-                f"row {row}: action {int(array.flat[row])} is no token id; allowed: 0 .. {self.vocabulary.size - 1} "
-                f"(EOS is {self.vocabulary.eos})"
-            )
-        return array
-
     def append(self, actions: np.ndarray, rows: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
         """Write one token in each of ``rows`` (None: all) and pay it.
 
@@ -185,7 +168,7 @@ class TextGenState(RunningState):
         """
         whole = rows is None
         if self.failure or np.count_nonzero(self.over if whole else self.over[rows]):
-            raise self._reset_needed(self.all_rows if whole else rows)
+            raise reset_needed(self, self.all_rows if whole else rows)
         if whole:
             rows, lengths, start = self.all_rows, self.lengths, self.text_start
         else:
@@ -198,7 +181,7 @@ class TextGenState(RunningState):
         else:
             illegal = ~self.legal[rows, actions]
             if self.on_illegal == "raise" and np.count_nonzero(illegal):
-                raise self._illegal(int(rows[illegal][0]), int(actions[illegal][0]))
+                raise illegal_action(self, int(rows[illegal][0]), int(actions[illegal][0]))
             written = ~illegal
             self.window.ravel()[(start + lengths)[written]] = actions[written]
             lengths = lengths + written
@@ -207,6 +190,7 @@ class TextGenState(RunningState):
         step = Step(rows, actions, lengths, ended, illegal, self.episodes, whole)
         self.lengths = step.put(self.lengths, lengths)
         self.over = step.put(self.over, ended)
+        self.last_actions = step.put(self.last_actions, actions)
         if self.stream is not None:
             self._decode(step)
         rewards = self._pay(step)
@@ -246,10 +230,13 @@ class TextGenState(RunningState):
             terms["illegal"] = np.where(step.illegal, 0.0 if self.on_illegal == "raise" else self.on_illegal, 0.0)
             rewards = rewards + terms["illegal"]
         if rewards.shape != step.rows.shape or np.count_nonzero(np.isfinite(rewards)) != len(rewards):
-            raise self._no_number(step, rewards, terms)
-        if not step.whole and terms.keys() != self.terms.keys():
-            self.terms = {name: np.zeros(self.n) for name in terms}
-        self.terms = {name: step.put(self.terms.get(name), paid) for name, paid in terms.items()}
+            error = no_number(self, step, rewards, terms)
+            self.failure = str(error)
+            raise error
+        if not step.whole:  # copies: the arrays are the reward's
+            before = {name: self.terms[name].copy() if name in self.terms else np.zeros(self.n) for name in terms}
+            terms = {name: step.put(before[name], paid) for name, paid in terms.items()}
+        self.terms = terms
         if self.payments is not None:
             written = step.lengths if step.illegal is None else step.lengths + step.illegal
             self.payments[step.rows, written - 1] = rewards
@@ -328,36 +315,3 @@ class TextGenState(RunningState):
                 if rngs[row] is None:
                     rngs[row] = seeding.np_random(0)[0]
                 rngs[row].bit_generator.state = copy.deepcopy(state)
-
-    # -- errors ------------------------------------------------------------------------------------
-
-    def check_begun(self) -> None:
-        """Raise ResetNeeded where a row has never been reset, or the reward has failed."""
-        if self.failure or not self.draws.all():
-            raise self._reset_needed(self.all_rows)
-
-    def _reset_needed(self, rows: np.ndarray) -> ResetNeeded:
-        if self.failure:
-            return ResetNeeded(f"the reward failed in an earlier step ({self.failure}): reset all rows first")
-        if not self.draws[rows].all():
-            return ResetNeeded(f"row {int(rows[self.draws[rows] == 0][0])} has no episode: call reset before step")
-        return ResetNeeded(f"row {int(rows[self.over[rows]][0])}: its episode has ended; reset it before the next step")
-
-    def _illegal(self, row: int, action: int) -> InvalidAction:
-        legal = np.flatnonzero(self.legal[row])
-        shown = ", ".join(f"{i} ({self.vocabulary.token(int(i))})" for i in legal[:8])
-        more = f" and {len(legal) - 8} more" if len(legal) > 8 else ""
-        return InvalidAction(
-            f"row {row}: token {action} ({self.vocabulary.token(action)}) is not legal after {self.text(row)!r}; "
-            f"legal: {shown}{more}"
-        )
-
-    def _no_number(self, step: Step, rewards: np.ndarray, terms: dict[str, np.ndarray]) -> RewardError:
-        if rewards.shape != step.rows.shape:
-            self.failure = f"shape {rewards.shape} instead of {step.rows.shape}"
-        else:
-            at = int(np.argmin(np.isfinite(rewards)))
-            bad = [f"{name} = {paid[at]}" for name, paid in terms.items() if not np.isfinite(paid[at])]
-            row = int(step.rows[at])
-            self.failure = f"row {row}: {', '.join(bad) or rewards[at]} after the text {self.text(row)!r}"
-        return RewardError(f"reward {self.reward.name!r} paid no finite number: {self.failure}")

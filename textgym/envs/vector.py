@@ -10,6 +10,7 @@ from gymnasium.utils import seeding
 from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
 
+from textgym.envs.checks import checked_actions, reset_needed
 from textgym.envs.options import requested_episodes
 from textgym.envs.render import render_row
 from textgym.envs.settings import RENDER_FPS, RENDER_MODES, EnvSettings
@@ -60,7 +61,7 @@ class TextGenVectorEnv(VectorEnv):
     ):
         super().__init__()
         self.num_envs = whole_number("num_envs", num_envs, 1)
-        if group_size is not None and (not isinstance(group_size, int) or group_size < 1 or num_envs % group_size):
+        if group_size is not None and num_envs % whole_number("group_size", group_size, 1):
             raise ValueError(f"group_size must be a whole number that divides num_envs={num_envs}, got {group_size!r}")
         settings = EnvSettings(
             task, reward, tokenizer, split, budget, mask, observe_mask, on_illegal, metrics, render_mode, task_arguments
@@ -86,8 +87,11 @@ class TextGenVectorEnv(VectorEnv):
         mask = options.pop("reset_mask", None)
         rows = self.state.all_rows if mask is None else np.flatnonzero(self._checked_mask(mask))
         episodes = requested_episodes(self.task, options, rows.tolist(), self.num_envs)
+        fresh: dict[int, int] = {}  # group -> the seed of its rows that have no stream yet
         for row, row_seed in zip(rows.tolist(), self._seeds(seed, rows), strict=True):
-            if row_seed is not None or self.state.rngs[row] is None:
+            if row_seed is None and self.state.rngs[row] is None:
+                row_seed = fresh.setdefault(row // (self.group_size or 1), seeding.np_random(None)[1])
+            if row_seed is not None:
                 self.state.give_stream(row, seeding.np_random(row_seed)[0])
         self.state.begin(rows, episodes)
         infos: dict[str, Any] = {}
@@ -100,12 +104,13 @@ class TextGenVectorEnv(VectorEnv):
         state, n, rows = self.state, self.num_envs, None
         waiting = None  # rows that ended in the last step and are reset in this one
         if self.autoreset_mode is AutoresetMode.NEXT_STEP and np.count_nonzero(state.over):
-            state.check_begun()
+            if state.failure or not state.draws.all():
+                raise reset_needed(state, state.all_rows)
             waiting, rows = np.flatnonzero(state.over), np.flatnonzero(~state.over)
             actions = np.array(actions)
             if actions.shape == (n,):
                 actions[waiting] = 0  # ignored, whatever it is
-        actions = state.check(actions, (n,))
+        actions = checked_actions(actions, (n,), self.vocabulary)
         infos: dict[str, Any] = {}
         if waiting is None:
             rewards, ended = state.append(actions)
@@ -125,7 +130,7 @@ class TextGenVectorEnv(VectorEnv):
         self._add_standing(infos, None)
         if self.render_mode == "human":
             self.render()
-        return self._observe(), rewards, ended, np.zeros(n, bool), infos
+        return self._observe(), rewards, ended.copy(), np.zeros(n, bool), infos
 
     def _observe(self):
         tokens = self.state.window

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import sys
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 
 import numpy as np
 
 from textgym.episode import Episode, Step
+from textgym.errors import load_object
 from textgym.running import Recipe, RunningState
 
 
@@ -71,6 +73,8 @@ class Metric(BatchMetric):
 
 
 class _RowByRow(BatchProgress):
+    not_saved = frozenset({"metric"})
+
     def __init__(self, metric: Metric, n: int):
         self.metric = metric
         self.progress: list[Progress | None] = [None] * n
@@ -105,6 +109,13 @@ class FunctionMetric(Metric):
 
     def __call__(self, text: str, references: Sequence[str]) -> float:
         return self.function(text, tuple(references))
+
+    def __reduce_ex__(self, protocol):
+        # @metric has put this object under the function's name: pickle that name, as functions do
+        module, name = getattr(self.function, "__module__", None), getattr(self.function, "__name__", "")
+        if getattr(sys.modules.get(module), name, None) is self:
+            return load_object, (f"{module}:{name}",)
+        return super().__reduce_ex__(protocol)
 
 
 class WholeText(Progress):

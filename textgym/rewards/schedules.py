@@ -42,6 +42,8 @@ class Schedule(RewardFunction):
 
 
 class _Running(RewardState):
+    not_saved = frozenset({"recipe"})
+
     def __init__(self, recipe: Schedule, metric: BatchProgress, n: int):
         self.recipe = recipe
         self.metric = metric
@@ -96,4 +98,4 @@ class EveryStep(Schedule):
     schedule = "every_step"
 
     def pay(self, value, before, step):
-        return value
+        return value.copy()

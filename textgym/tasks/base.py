@@ -47,7 +47,7 @@ class Task(Recipe):
         self.split = one_of("split", split, SPLITS)
         self.vocabulary = vocabulary
         self.prompt_length = int(prompt_length)
-        self.budget = whole_number("budget (in tokens, EOS counts)", budget, 1)
+        self.budget = whole_number("budget", budget, 1)
         self.lossy = lossy
         self.dropped: Counter[str] = Counter()
 

@@ -1,0 +1,66 @@
+"""What can go wrong in a step, said in words."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from textgym.episode import Step
+from textgym.errors import InvalidAction, ResetNeeded, RewardError
+from textgym.tokenizers import Vocabulary
+
+if TYPE_CHECKING:
+    from textgym.envs.state import TextGenState
+
+
+def checked_actions(actions: Any, shape: tuple[int, ...], vocabulary: Vocabulary) -> np.ndarray:
+    """``actions`` as int64 of ``shape``.
+
+    Raises:
+        InvalidAction: wrong shape or type, or an id that is not in 0 .. V - 1.
+    """
+    array = np.asarray(actions)
+    if array.dtype.kind not in "iu" or array.shape != shape:
+        wanted = f"integer token ids of shape {shape}" if shape else "one integer token id"
+        raise InvalidAction(f"expected {wanted}, got {actions!r} (shape {array.shape}, dtype {array.dtype})")
+    array = array.astype(np.int64, copy=False)
+    outside = array.view(np.uint64) >= vocabulary.size  # a negative id becomes a huge one
+    if np.count_nonzero(outside):
+        row = int(outside.argmax())
+        raise InvalidAction(
+            f"row {row}: action {int(array.flat[row])} is no token id; allowed: 0 .. {vocabulary.size - 1} "
+            f"(EOS is {vocabulary.eos})"
+        )
+    return array
+
+
+def reset_needed(state: TextGenState, rows: np.ndarray) -> ResetNeeded:
+    """The error for a step while the reward has failed, or one of ``rows`` has no episode in progress."""
+    if state.failure:
+        return ResetNeeded(f"the reward failed in an earlier step ({state.failure}): reset all rows first")
+    if not state.draws[rows].all():
+        return ResetNeeded(f"row {int(rows[state.draws[rows] == 0][0])} has no episode: call reset before step")
+    return ResetNeeded(f"row {int(rows[state.over[rows]][0])}: its episode has ended; reset it before the next step")
+
+
+def illegal_action(state: TextGenState, row: int, action: int) -> InvalidAction:
+    """The error for a token that the mask forbids."""
+    token, legal = state.vocabulary.token, np.flatnonzero(state.legal[row]).tolist()
+    shown = ", ".join(f"{i} ({token(i)})" for i in legal[:8]) + (f" and {len(legal) - 8} more" if legal[8:] else "")
+    return InvalidAction(
+        f"row {row}: token {action} ({token(action)}) is not legal after {state.text(row)!r}; legal: {shown}"
+    )
+
+
+def no_number(state: TextGenState, step: Step, rewards: np.ndarray, terms: dict[str, np.ndarray]) -> RewardError:
+    """The error for rewards of the wrong shape, NaN or infinite."""
+    if rewards.shape != step.rows.shape:
+        return RewardError(f"reward {state.reward.name!r} paid shape {rewards.shape} instead of {step.rows.shape}")
+    at = int(np.argmin(np.isfinite(rewards)))
+    row = int(step.rows[at])
+    bad = [f"{name} = {paid[at]}" for name, paid in terms.items() if not np.isfinite(paid[at])]
+    return RewardError(
+        f"reward {state.reward.name!r} paid no finite number: row {row}: {', '.join(bad) or rewards[at]} "
+        f"after the text {state.text(row)!r}"
+    )
