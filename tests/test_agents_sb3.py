@@ -19,7 +19,8 @@ import torch
 
 from agents.evaluate import SB3Agent, evaluate, evaluation_env, load_agent
 from agents.sb3 import algorithms
-from agents.sb3.train import TrainArgs, default_folder, read_evaluations, resolve, train, with_gamma
+from agents.sb3.settings import TrainArgs, default_folder, resolve, with_gamma
+from agents.sb3.train import read_evaluations, train
 from agents.sb3.warm_start import TeacherForcing, log_likelihood, warm_start
 from textgym.rewards import SCHEDULES, Schedule
 from textgym.sb3 import make_vec_env

@@ -325,6 +325,13 @@ def test_pretrained_reads_the_last_token_as_without_padding(pretrained, name, pr
             torch.testing.assert_close(row, alone, atol=1e-5, rtol=1e-5)
 
 
+def test_pretrained_adds_a_vector_of_the_write_position(pretrained):
+    e = encoder("pretrained", path=pretrained["gpt2"])
+    plain = e(cases())
+    torch.nn.init.normal_(e.column.weight)
+    torch.testing.assert_close(e(cases()) - plain, e.column.weight[[6, 4, 10, 4, 5, 7]], atol=1e-5, rtol=1e-5)
+
+
 def test_pretrained_encoder_decoder_reads_the_text_in_the_decoder(pretrained):
     e = encoder("pretrained", path=pretrained["t5"])
     features = e(cases())

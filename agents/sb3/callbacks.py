@@ -28,8 +28,8 @@ class Checkpoints:
     """A run's folder: its evaluations so far, and the models that belong to them.
 
     At every evaluation, in this order: best.zip (if the true score is the best yet), replay_buffer.pkl, last.zip, a
-    line of evaluations.csv. The first three are replaced as a whole. last.zip carries the history and everything random,
-    so the run that goes on from it is the run that was never stopped; evaluations.csv is rewritten from it then.
+    line of evaluations.csv. The first three are replaced as a whole. last.zip carries the history and everything
+    random, so the run that goes on from it is the run that was never stopped; evaluations.csv is then rewritten from it.
     """
 
     def __init__(self, folder: Path, id: str, *, episodes: int, seed: int, **env_kwargs: Any):

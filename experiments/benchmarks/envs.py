@@ -121,7 +121,7 @@ def shares(n: int, metric: str = "token_match", steps: int = 2000) -> list[tuple
         "ends: score, text, final info": cumulative["vector.py", "_add_final"],
         "new episodes": cumulative["state.py", "begin"],
         "check actions": cumulative["checks.py", "checked_actions"],
-        "copy of the observation": cumulative["vector.py", "_observe"],
+        "copy of the observation": cumulative["vector.py", "observe"],
     }
     parts["infos and the rest"] = whole - sum(parts.values())
     return [(name, seconds / whole) for name, seconds in parts.items()]

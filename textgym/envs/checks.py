@@ -20,7 +20,7 @@ def checked_actions(actions: Any, shape: tuple[int, ...], vocabulary: Vocabulary
     Raises:
         InvalidAction: wrong shape or type, or an id that is not in 0 .. V - 1.
     """
-    array = np.asarray(actions)
+    array = as_array(actions)
     if array.dtype.kind not in "iu" or array.shape != shape:
         wanted = f"integer token ids of shape {shape}" if shape else "one integer token id"
         raise InvalidAction(f"expected {wanted}, got {actions!r} (shape {array.shape}, dtype {array.dtype})")
@@ -33,6 +33,14 @@ def checked_actions(actions: Any, shape: tuple[int, ...], vocabulary: Vocabulary
             f"(EOS is {vocabulary.eos})"
         )
     return array
+
+
+def as_array(actions: Any) -> np.ndarray:
+    """``actions`` as an array, of objects where they are lists of different lengths."""
+    try:
+        return np.asarray(actions)
+    except ValueError:
+        return np.asarray(actions, object)
 
 
 def reset_needed(state: TextGenState, rows: np.ndarray) -> ResetNeeded:
@@ -55,6 +63,7 @@ def illegal_action(state: TextGenState, row: int, action: int) -> InvalidAction:
 
 def no_number(state: TextGenState, step: Step, rewards: np.ndarray, terms: dict[str, np.ndarray]) -> RewardError:
     """The error for rewards of the wrong shape, NaN or infinite."""
+    rewards, terms = np.atleast_1d(rewards), {name: np.atleast_1d(paid) for name, paid in terms.items()}
     if rewards.shape != step.rows.shape:
         return RewardError(f"reward {state.reward.name!r} paid shape {rewards.shape} instead of {step.rows.shape}")
     at = int(np.argmin(np.isfinite(rewards)))

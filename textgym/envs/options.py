@@ -35,6 +35,8 @@ def requested_episodes(
     if not options:
         return None
     for name in options:
+        if name == "reset_mask":
+            raise ValueError("the reset option 'reset_mask' chooses rows of a vector environment; here there is one")
         if name not in OPTIONS:
             raise unknown("reset option", name, (*OPTIONS, "reset_mask"))
     if "index" in options:
@@ -54,7 +56,7 @@ def requested_episodes(
 
 
 def _per_row(value: Any, n: int, name: str) -> Sequence[Any]:
-    if isinstance(value, str) or np.ndim(value) == 0:
+    if isinstance(value, str) or not hasattr(value, "__len__"):
         return [value] * n
     if len(value) != n:
         raise ValueError(

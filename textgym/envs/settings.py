@@ -69,6 +69,7 @@ class EnvSettings:
                 raise ValueError(
                     f"a metric to report cannot be called {metric.name!r}; taken: {', '.join(sorted(taken))}"
                 )
+            taken.add(metric.name)
         if observe_mask and self.mask is None:
             raise ValueError(
                 "observe_mask=True needs a mask: give mask='task', {'name': 'banned', ...} or {'name': 'top_k', ...}"
@@ -86,8 +87,8 @@ class EnvSettings:
         tokens = Box(0, size, (self.task.prompt_length + self.task.budget,), np.int32)
         return Dict(tokens=tokens, action_mask=MultiBinary(size)) if self.observe_mask else tokens
 
-    def start(self, n: int, group_size: int = 1) -> TextGenState:
-        """The state machine of n rows."""
+    def start(self, n: int, group_size: int = 1, scalar: bool = False) -> TextGenState:
+        """The state machine of n rows; ``group_size``, ``scalar``: as it takes them."""
         return TextGenState(
             n,
             self.task,
@@ -97,4 +98,5 @@ class EnvSettings:
             metrics=self.metrics,
             group_size=group_size,
             keep_payments=self.render_mode is not None,
+            scalar=scalar,
         )

@@ -67,7 +67,7 @@ class TextGenEnv(gym.Env):
         self.observe_mask = settings.observe_mask
         self.action_space = settings.action_space
         self.observation_space = settings.observation_space
-        self.state = settings.start(1)
+        self.state = settings.start(1, scalar=True)
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None):
         episodes = requested_episodes(self.task, options, [0], 1)
@@ -83,8 +83,8 @@ class TextGenEnv(gym.Env):
     def step(self, action):
         state = self.state
         actions = checked_actions(action, (), self.vocabulary).reshape(1)
-        rewards, ended = state.append(actions)
-        reward, terminated = float(rewards[0]), bool(ended[0])
+        reward, ended = state.append(actions)
+        reward, terminated = (float(reward), bool(ended)) if state.scalar else (float(reward[0]), bool(ended[0]))
         info: dict[str, Any] = {"reward_terms": {name: float(paid[0]) for name, paid in state.terms.items()}}
         if state.legal is not None:
             info["action_mask"] = state.legal[0].astype(np.int8)

@@ -7,6 +7,7 @@ happens here; none of them knows the dynamics.
 from __future__ import annotations
 
 import copy
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -35,6 +36,8 @@ class TextGenState(RunningState):
         metrics: metrics to report at the end of an episode.
         group_size: how many rows one group has, for :meth:`episode_id`.
         keep_payments: remember what each token was paid (to be rendered).
+        scalar: compute the one row on NumPy scalars where reward and metrics take them (see :class:`Step`):
+            :meth:`append` then returns scalars.
 
     Attributes:
         window: int32 (n, prompt_length + budget): the prompt, right-aligned in the first prompt_length
@@ -72,6 +75,7 @@ class TextGenState(RunningState):
         metrics: Sequence[BatchMetric] = (),
         group_size: int = 1,
         keep_payments: bool = False,
+        scalar: bool = False,
     ):
         self.n, self.task, self.reward, self.mask, self.on_illegal = n, task, reward, mask, on_illegal
         self.vocabulary = task.vocabulary
@@ -98,6 +102,8 @@ class TextGenState(RunningState):
         needs_text = reward.needs_text or any(m.needs_text for m in self.metrics if not isinstance(m, Metric))
         self.stream = self.vocabulary.stream(n) if needs_text else None
         self.legal = None if mask is None else np.zeros((n, self.vocabulary.size), bool)
+        states = [self.paying, *(progress for progress in self.following if progress is not None)]
+        self.scalar = scalar and n == 1 and mask is None and all(state.takes_scalars for state in states)
 
     # -- beginning ---------------------------------------------------------------------------------
 
@@ -159,7 +165,7 @@ class TextGenState(RunningState):
             rows: int64 (k,), ascending.
 
         Returns:
-            rewards float64 (k,) and ended bool (k,).
+            rewards float64 (k,) and ended bool (k,); scalars where ``self.scalar``.
 
         Raises:
             InvalidAction: a token the mask forbids, with ``on_illegal="raise"``. Nothing has changed.
@@ -167,41 +173,38 @@ class TextGenState(RunningState):
             RewardError: the reward raised or paid no finite number. Only a reset of all rows helps.
         """
         whole = rows is None
-        if self.failure or np.count_nonzero(self.over if whole else self.over[rows]):
-            raise reset_needed(self, self.all_rows if whole else rows)
-        if whole:
-            rows, lengths, start = self.all_rows, self.lengths, self.text_start
-        else:
-            lengths, start = self.lengths[rows], self.text_start[rows]
-        illegal = None
+        step = Step(self.all_rows if whole else rows, actions, self.episodes, whole=whole, scalar=self.scalar)
+        if self.failure or np.count_nonzero(step.take(self.over)):
+            raise reset_needed(self, step.rows)
+        actions, lengths, start = step.actions, step.take(self.lengths), step.take(self.text_start)
         if self.legal is None:
             self.window.ravel()[start + lengths] = actions
             lengths = lengths + 1
             ended = (actions == self.vocabulary.eos) | (lengths == self.task.budget)
         else:
-            illegal = ~self.legal[rows, actions]
+            illegal = step.illegal = ~self.legal[step.rows, actions]
             if self.on_illegal == "raise" and np.count_nonzero(illegal):
-                raise illegal_action(self, int(rows[illegal][0]), int(actions[illegal][0]))
+                raise illegal_action(self, int(step.rows[illegal][0]), int(actions[illegal][0]))
             written = ~illegal
             self.window.ravel()[(start + lengths)[written]] = actions[written]
             lengths = lengths + written
             ended = illegal | (actions == self.vocabulary.eos) | (lengths == self.task.budget)
-            self.ended_illegally[rows] = illegal
-        step = Step(rows, actions, lengths, ended, illegal, self.episodes, whole)
+            self.ended_illegally[step.rows] = illegal
+        step.lengths, step.ended = lengths, ended
         self.lengths = step.put(self.lengths, lengths)
         self.over = step.put(self.over, ended)
-        self.last_actions = step.put(self.last_actions, actions)
+        self.last_actions = step.put(self.last_actions, actions.copy())  # the caller's own otherwise
         if self.stream is not None:
             self._decode(step)
         rewards = self._pay(step)
         if self.legal is not None:
-            self._look_up_legal(rows)
+            self._look_up_legal(step.rows)
         return rewards, ended
 
     def _decode(self, step: Step) -> None:
         """Fill in the text: what is provisional at the end becomes final before it is paid."""
         if step.illegal is None or not np.count_nonzero(step.illegal):
-            pieces, provisional = self.stream.push(step.rows, step.actions)
+            pieces, provisional = self.stream.push(step.rows, self.last_actions if step.whole else step.actions)
         else:
             pieces, provisional = [""] * len(step.rows), [""] * len(step.rows)
             legal = np.flatnonzero(~step.illegal)
@@ -217,7 +220,8 @@ class TextGenState(RunningState):
 
     def _pay(self, step: Step) -> np.ndarray:
         try:
-            rewards = np.array(self.paying.step(step), np.float64)
+            rewards = self.paying.step(step)
+            rewards = float(rewards) if step.scalar else np.array(rewards, np.float64)
             for i, progress in enumerate(self.following):
                 if progress is not None:
                     self.followed[i, step.rows] = progress.value(step)
@@ -229,14 +233,17 @@ class TextGenState(RunningState):
             terms = dict(terms)
             terms["illegal"] = np.where(step.illegal, 0.0 if self.on_illegal == "raise" else self.on_illegal, 0.0)
             rewards = rewards + terms["illegal"]
-        if rewards.shape != step.rows.shape or np.count_nonzero(np.isfinite(rewards)) != len(rewards):
+        if step.scalar:
+            valid = math.isfinite(rewards)
+        else:
+            valid = rewards.shape == step.rows.shape and np.count_nonzero(np.isfinite(rewards)) == len(rewards)
+        if not valid:
             error = no_number(self, step, rewards, terms)
             self.failure = str(error)
             raise error
-        if not step.whole:  # copies: the arrays are the reward's
-            before = {name: self.terms[name].copy() if name in self.terms else np.zeros(self.n) for name in terms}
-            terms = {name: step.put(before[name], paid) for name, paid in terms.items()}
-        self.terms = terms
+        if terms.keys() != self.terms.keys():
+            self.terms = {name: np.zeros(self.n) for name in terms}
+        self.terms = {name: step.put(self.terms[name], paid) for name, paid in terms.items()}
         if self.payments is not None:
             written = step.lengths if step.illegal is None else step.lengths + step.illegal
             self.payments[step.rows, written - 1] = rewards

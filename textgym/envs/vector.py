@@ -10,7 +10,7 @@ from gymnasium.utils import seeding
 from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
 
-from textgym.envs.checks import checked_actions, reset_needed
+from textgym.envs.checks import as_array, checked_actions, reset_needed
 from textgym.envs.options import requested_episodes
 from textgym.envs.render import render_row
 from textgym.envs.settings import RENDER_FPS, RENDER_MODES, EnvSettings
@@ -98,7 +98,7 @@ class TextGenVectorEnv(VectorEnv):
         self._add_standing(infos, rows)
         if self.render_mode == "human":
             self.render()
-        return self._observe(), infos
+        return self.observe(), infos
 
     def step(self, actions):
         state, n, rows = self.state, self.num_envs, None
@@ -107,7 +107,7 @@ class TextGenVectorEnv(VectorEnv):
             if state.failure or not state.draws.all():
                 raise reset_needed(state, state.all_rows)
             waiting, rows = np.flatnonzero(state.over), np.flatnonzero(~state.over)
-            actions = np.array(actions)
+            actions = as_array(actions).copy()
             if actions.shape == (n,):
                 actions[waiting] = 0  # ignored, whatever it is
         actions = checked_actions(actions, (n,), self.vocabulary)
@@ -130,16 +130,19 @@ class TextGenVectorEnv(VectorEnv):
         self._add_standing(infos, None)
         if self.render_mode == "human":
             self.render()
-        return self._observe(), rewards, ended.copy(), np.zeros(n, bool), infos
+        return self.observe(), rewards, ended.copy(), np.zeros(n, bool), infos
 
-    def _observe(self):
-        tokens = self.state.window
-        if self.copy:
+    def observe(self, row: int | None = None):
+        """The observations of all rows, or one row's: a copy, unless the environment has ``copy=False``."""
+        tokens, legal = self.state.window, self.state.legal
+        if row is not None:
+            tokens, legal = tokens[row].copy(), legal if legal is None else legal[row]
+        elif self.copy:
             tokens = tokens.copy()
         else:
             tokens = tokens.view()
             tokens.flags.writeable = False
-        return {"tokens": tokens, "action_mask": self.state.legal.astype(np.int8)} if self.observe_mask else tokens
+        return {"tokens": tokens, "action_mask": legal.astype(np.int8)} if self.observe_mask else tokens
 
     # -- infos, as SyncVectorEnv lays them out: every key with a mask "_key" of the rows that have it ----
 
@@ -198,10 +201,7 @@ class TextGenVectorEnv(VectorEnv):
         self._add_standing(final, rows)
         observations = np.empty(self.num_envs, object)
         for row in rows.tolist():
-            tokens = self.state.window[row].copy()
-            if self.observe_mask:
-                tokens = {"tokens": tokens, "action_mask": self.state.legal[row].astype(np.int8)}
-            observations[row] = tokens
+            observations[row] = self.observe(row)
         infos["final_obs"], infos["final_info"] = observations, final
         infos["_final_obs"], infos["_final_info"] = self._mask(rows), self._mask(rows)
 

@@ -30,7 +30,13 @@ class Progress(ABC):
 
 
 class BatchProgress(RunningState, ABC):
-    """A metric followed along n rows."""
+    """A metric followed along n rows.
+
+    Attributes:
+        takes_scalars: :meth:`value` is also right for a step of one row that holds scalars.
+    """
+
+    takes_scalars: bool = False
 
     @abstractmethod
     def reset(self, rows: np.ndarray, episodes: Sequence[Episode]) -> None:
@@ -73,6 +79,8 @@ class Metric(BatchMetric):
 
 
 class _RowByRow(BatchProgress):
+    takes_scalars = True
+
     not_saved = frozenset({"metric"})
 
     def __init__(self, metric: Metric, n: int):
@@ -85,6 +93,8 @@ class _RowByRow(BatchProgress):
 
     def value(self, step):
         progress = self.progress
+        if step.scalar:
+            return progress[0].push(step.pieces[0], step.provisional[0])
         return np.array(
             [progress[r].push(p, v) for r, p, v in zip(step.rows.tolist(), step.pieces, step.provisional, strict=True)],
             np.float64,

@@ -98,6 +98,7 @@ class _TokenProgress(BatchProgress):
     """The best of K references; the k-th of every row is followed by one :class:`_KthReference`."""
 
     not_saved = frozenset({"vocabulary"})
+    takes_scalars = True
 
     def __init__(self, n, vocabulary):
         self.vocabulary = vocabulary
@@ -138,7 +139,6 @@ class _KthReference(RunningState):
         width, longest = self.tokens.shape[1], max((len(r) for r in references if r is not None), default=0)
         if longest >= width:
             self._allocate(np.pad(self.tokens, ((0, 0), (0, 2 * longest - width)), constant_values=-1))
-        self.right = self.right.copy()  # the last step may have returned it
         for row, reference in zip(rows.tolist(), references, strict=True):
             tokens = self.tokens[row]
             tokens.fill(-1)
@@ -157,6 +157,4 @@ class _KthReference(RunningState):
         longest = np.maximum(sizes, text_lengths)
         if self.all_sized:
             return right / longest
-        value = right / np.maximum(longest, 1)
-        value[(sizes == 0) & (text_lengths == 0)] = 1.0
-        return value
+        return np.where((sizes == 0) & (text_lengths == 0), 1.0, right / np.maximum(longest, 1))

@@ -17,7 +17,10 @@ class RewardState(RunningState, ABC):
 
     Attributes:
         terms: name -> float64 (k,): what the last step paid, term by term; they sum to the reward.
+        takes_scalars: :meth:`step` is also right for a step of one row that holds scalars.
     """
+
+    takes_scalars: bool = False
 
     terms: dict[str, np.ndarray]
 
@@ -113,6 +116,7 @@ class _RunningSum(RewardState):
     def __init__(self, weights: list[float], states: list[RewardState]):
         self.weights = weights
         self.states = states
+        self.takes_scalars = all(state.takes_scalars for state in states)
         self.terms = {}
 
     def reset(self, rows, episodes):
@@ -120,10 +124,10 @@ class _RunningSum(RewardState):
             state.reset(rows, episodes)
 
     def step(self, step):
-        total = np.zeros(len(step.rows))
+        total = 0.0
         terms: dict[str, np.ndarray] = {}
         for weight, state in zip(self.weights, self.states, strict=True):
-            total += weight * state.step(step)
+            total = total + weight * state.step(step)
             for name, paid in state.terms.items():
                 key, copies = name, 1
                 while key in terms:

@@ -22,6 +22,7 @@ class Schedule(RewardFunction):
     """
 
     schedule: str = ""
+    elementwise: bool = False  # whether ``pay`` is made of element-wise operations, and so works on scalars
 
     def __init__(self, metric=None):
         self.metric: BatchMetric | None = None if metric in (None, "score") else make_metric(metric)
@@ -48,6 +49,7 @@ class _Running(RewardState):
         self.recipe = recipe
         self.metric = metric
         self.before = np.zeros(n)
+        self.takes_scalars = recipe.elementwise and metric.takes_scalars
         self.terms = {}
 
     def reset(self, rows, episodes):
@@ -69,6 +71,7 @@ class Terminal(Schedule):
     """Pays m(text) once, at the end of the episode: the sparse control. The sum is m(text)."""
 
     schedule = "terminal"
+    elementwise = True
 
     def pay(self, value, before, step):
         return np.where(step.ended, value, 0.0)
@@ -83,6 +86,7 @@ class Delta(Schedule):
     """
 
     schedule = "delta"
+    elementwise = True
 
     def pay(self, value, before, step):
         return value - before
@@ -96,6 +100,7 @@ class EveryStep(Schedule):
     """
 
     schedule = "every_step"
+    elementwise = True
 
     def pay(self, value, before, step):
-        return value.copy()
+        return value + 0.0

@@ -10,6 +10,7 @@ import numpy as np
 from gymnasium.vector import AutoresetMode
 from stable_baselines3.common.vec_env import VecEnv, VecMonitor
 
+from textgym.envs.checks import checked_actions
 from textgym.envs.vector import TextGenVectorEnv
 
 
@@ -52,17 +53,29 @@ class SB3VecEnv(VecEnv):
         self._actions = actions
 
     def step_wait(self):
-        observations, rewards, dones, _, infos = self.envs.step(self._actions)
-        going: dict[str, Any] = {}
-        rows: list[dict[str, Any]] = [going] * self.num_envs
-        if "final_info" in infos:
-            final = infos["final_info"]
-            for row in np.flatnonzero(dones).tolist():
-                info = _row_info(final, row)
-                info["terminal_observation"] = infos["final_obs"][row]
-                info["TimeLimit.truncated"] = False
-                rows[row] = info
-        return observations, rewards.astype(np.float32), dones, rows
+        state, n = self.envs.state, self.num_envs
+        rewards, dones = state.append(checked_actions(self._actions, (n,), self.envs.vocabulary))
+        infos: list[dict[str, Any]] = [{}] * n
+        if np.count_nonzero(dones):
+            over = np.flatnonzero(dones)
+            for row, info in zip(over.tolist(), self._final_infos(over), strict=True):
+                infos[row] = info
+            state.begin(over)
+        return self.envs.observe(), rewards.astype(np.float32), dones, infos
+
+    def _final_infos(self, rows: np.ndarray) -> list[dict[str, Any]]:
+        """The infos of ``rows`` (k,), whose episodes have ended."""
+        state, outcomes = self.envs.state, self.envs.state.outcomes(rows)
+        infos = []
+        for i, row in enumerate(rows.tolist()):
+            info: dict[str, Any] = {name: values[i] for name, values in outcomes.items()}
+            info["reward_terms"] = {name: float(paid[row]) for name, paid in state.terms.items()}
+            info["terminal_observation"] = self.envs.observe(row)
+            info["TimeLimit.truncated"] = False
+            if state.legal is not None:
+                info["action_mask"] = state.legal[row].astype(np.int8)
+            infos.append(info)
+        return infos
 
     def close(self) -> None:
         self.envs.close()

@@ -1,0 +1,150 @@
+"""The settings of a run: the flags, over the file of hyperparameters; what makes two runs the same run."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import inspect
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import gymnasium as gym
+
+import textgym  # noqa: F401  (registers the ids)
+from agents.cli import Json, Spec
+from agents.sb3.algorithms import OURS, algorithm, check_keywords, hyperparams
+from textgym.errors import unknown
+from textgym.rewards import SCHEDULES
+from textgym.sb3.encoders import policy_kwargs
+
+
+@dataclass
+class TrainArgs:
+    """Train an agent with Stable-Baselines3. What is not given here stands in agents/sb3/hyperparams.yml."""
+
+    env: str = "textgym/Copy-v0"
+    """The environment's id."""
+    algo: str = "ppo"
+    """ppo, a2c, dqn, double_dqn; with sb3-contrib also maskable_ppo, qr_dqn, recurrent_ppo, trpo."""
+    reward: Spec | None = None
+    """What the agent is paid: delta, terminal, delta:cer, ... or JSON; by default the id's own reward."""
+    env_kwargs: Json = field(default_factory=dict)
+    """Other keywords of the environment, as JSON: '{"mask": "task", "observe_mask": true}'."""
+    encoder: str | None = None
+    """What reads the tokens: bag, conv, gru, lstm, transformer or pretrained."""
+    encoder_kwargs: Json = field(default_factory=dict)
+    """Keywords of the encoder, as JSON: '{"layers": 2, "features_dim": 128}'."""
+    hyperparams: Json = field(default_factory=dict)
+    """Keywords of the algorithm, as JSON, over those of the file: '{"learning_rate": 3e-4}'."""
+    steps: int | None = None
+    """Tokens to train on; rounded up to whole rollouts."""
+    n_envs: int | None = None
+    """Texts written at once."""
+    seed: int = 0
+    """Seed of the network, the episodes and the sampling."""
+    gamma: float = 1.0
+    """Discount of the agent; below 1 a dense reward and a terminal one are different objectives."""
+    warm_start: int | None = None
+    """Updates of maximum likelihood on the train split's references before the first step of RL."""
+    warm_start_lr: float = 1e-3
+    """Learning rate of these updates."""
+    eval_every: int = 10_000
+    """Steps between evaluations of the true score; each one saves the agent."""
+    eval_episodes: int = 200
+    """Fixed episodes of the validation split that each evaluation visits."""
+    folder: Path | None = None
+    """Where everything goes; by default runs/<env>-<algo>-<reward>-s<seed>."""
+    resume: bool = False
+    """Go on where the folder's last evaluation was, if it has one."""
+    overwrite: bool = False
+    """Start anew in a folder that has a run already."""
+    device: str = "auto"
+    """Where the network lives: auto, cpu, cuda."""
+    threads: int = 1
+    """Threads of PyTorch on the CPU; for these networks one is as fast as many."""
+    progress: bool = True
+    """Show a progress bar with the true score of the last evaluation."""
+
+
+# what makes a run that run; the others (steps, eval_every, folder, device, threads, ...) may change when it is resumed
+IDENTITY = (
+    "env", "algo", "reward", "env_kwargs", "encoder", "encoder_kwargs", "hyperparams", "n_envs", "seed", "gamma",
+    "warm_start", "warm_start_lr", "eval_episodes", "fingerprint",
+)  # fmt: skip
+
+
+def resolve(args: TrainArgs) -> dict[str, Any]:
+    """Every setting, those of hyperparams.yml filled in, as JSON values."""
+    if args.env not in gym.registry:
+        raise unknown("environment", args.env, (id for id in gym.registry if id.startswith("textgym/")))
+    flags = {name: getattr(args, name) for name in ("n_envs", "encoder", "warm_start")} | {"n_timesteps": args.steps}
+    flags |= {"encoder_kwargs": dict(args.encoder_kwargs) or None}
+    merged = hyperparams(
+        args.algo, args.env, {**args.hyperparams, **{name: value for name, value in flags.items() if value is not None}}
+    )
+    for name, least in (("n_envs", 1), ("n_timesteps", 0), ("warm_start", 0)):
+        if merged.get(name, least) < least:
+            raise ValueError(f"{name} must be at least {least}, got {merged[name]}")
+    check_keywords(args.algo, {name: value for name, value in merged.items() if name not in OURS})
+    policy_kwargs(merged["encoder"], algo=algorithm(args.algo).encoder_name, **merged["encoder_kwargs"])  # raises
+    reward = args.reward if args.reward is not None else gym.spec(args.env).kwargs["reward"]
+    settings = {f.name: getattr(args, f.name) for f in dataclasses.fields(args)}
+    settings |= {
+        "reward": with_gamma(reward, args.gamma),
+        "env_kwargs": dict(args.env_kwargs),
+        "encoder": merged.pop("encoder"),
+        "encoder_kwargs": merged.pop("encoder_kwargs"),
+        "steps": int(merged.pop("n_timesteps")),
+        "n_envs": merged.pop("n_envs"),
+        "warm_start": merged.pop("warm_start", 0),
+        "hyperparams": merged,
+        "folder": None if args.folder is None else str(args.folder),
+    }
+    for name in ("split", "reward"):
+        if name in settings["env_kwargs"]:
+            raise ValueError(f"{name!r} is none of env_kwargs: training is on split 'train', the reward is --reward")
+    try:
+        return json.loads(json.dumps(settings))
+    except TypeError as error:
+        raise TypeError(
+            f"a run's settings are JSON values, so that it can be resumed ({error}): give rewards and tasks by name"
+        ) from error
+
+
+def with_gamma(reward: Any, gamma: float) -> Any:
+    """The reward's specification with the agent's discount given to every schedule that takes ``gamma``.
+
+    Raises:
+        ValueError: it names another one.
+    """
+    if isinstance(reward, (list, tuple)):
+        return [with_gamma(each, gamma) for each in reward]
+    if isinstance(reward, Mapping):
+        if reward.get("gamma", gamma) != gamma:
+            raise ValueError(
+                f"the reward {dict(reward)} has gamma={reward['gamma']}, the agent gamma={gamma}: give one value"
+            )
+        takes = _takes_gamma(str(reward.get("name")))
+        return {**reward, "gamma": gamma} if takes else dict(reward)
+    name, colon, metric = str(reward).partition(":")
+    if isinstance(reward, str) and _takes_gamma(name):
+        return {"name": name, **({"metric": metric} if colon else {}), "gamma": gamma}
+    return reward
+
+
+def _takes_gamma(name: str) -> bool:
+    return name in SCHEDULES and "gamma" in inspect.signature(SCHEDULES[name]).parameters
+
+
+def default_folder(settings: Mapping[str, Any]) -> Path:
+    """runs/<env>-<algo>-<reward>-s<seed>; a reward of many words is cut and told apart by 6 digits of its hash."""
+    reward = settings["reward"]
+    text = reward if isinstance(reward, str) else json.dumps(reward, sort_keys=True)
+    slug = re.sub(r"[^A-Za-z0-9.]+", "_", text).strip("_")
+    if not isinstance(reward, str):
+        slug = f"{slug[:24].rstrip('_')}-{hashlib.sha256(text.encode()).hexdigest()[:6]}"
+    return Path("runs") / f"{settings['env'].rpartition('/')[2]}-{settings['algo']}-{slug}-s{settings['seed']}"
