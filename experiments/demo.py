@@ -193,14 +193,15 @@ def report(args: DemoArgs, results: list[dict[str, Any]], lines: Lines, seconds:
     text = [
         verdict(results, lines),
         "",
-        f"Everything is in `{args.folder}`: this report, `figure.png`, and a folder a run (evaluations.csv, last.zip, logs).",
+        f"Everything is in `{args.folder}`: this report, `figure.png`, and a folder a run (evaluations.csv, last.zip,",
+        "logs).",
         "",
         "![true score against steps](figure.png)",
         "",
-        f"SB3 PPO on {args.env}: {args.seeds} seeds a reward, {args.steps:,} tokens each after {args.warm_start} updates of",
-        "likelihood. Both rewards pay the same true score, and at discount 1 have the same return; `delta` pays it",
-        f"character by character, `terminal` at the end. {args.seeds} seeds show what happened, not what would happen again:",
-        "no claim of significance.",
+        f"SB3 PPO on {args.env}, {args.steps:,} tokens a run after {args.warm_start} updates of likelihood. Both rewards pay",
+        "the same true score, and at discount 1 have the same return; `delta` pays it character by character, `terminal` at",
+        f"the end. Scores are of the last agents, greedy, on {args.eval_episodes} fixed validation episodes. {args.seeds} seeds a",
+        "reward show what happened, not what would happen again: no claim of significance.",
         "",
         "| reward | seed | warm start | last | best |",
         "|---|---|---|---|---|",
@@ -209,8 +210,12 @@ def report(args: DemoArgs, results: list[dict[str, Any]], lines: Lines, seconds:
         _, scores = curve(result)
         row = f"{scores[0]:.3f} | {scores[-1]:.3f} | {scores.max():.3f}"
         text.append(f"| {result['reward']} | {result['seed']} | {row} |")
-    text += ["", f"Copying the prompt scores {lines.copy_prompt:.3f}. Overlap of the validation windows with the", ""]
-    text[-2] += f" training text: {lines.overlap:.0%}."
+    text += [
+        "",
+        f"Copying the prompt scores {lines.copy_prompt:.3f}. {lines.overlap:.0%} of the validation references occur",
+        "word for word somewhere in the training text.",
+        "",
+    ]
     text += ["| prompt | reference | start | delta | terminal |", "|---|---|---|---|---|"]
     by_reward = {result["reward"]: result["texts"] for result in results if result["seed"] == 0}
     for i in range(6):

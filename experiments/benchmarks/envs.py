@@ -14,6 +14,7 @@ import argparse
 import cProfile
 import platform
 import pstats
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -26,7 +27,7 @@ from tqdm import tqdm
 import textgym
 from experiments.benchmarks.reference_env import ReferenceEnv
 from experiments.benchmarks.task import CopyWide
-from experiments.benchmarks.timing import compare
+from experiments.benchmarks.timing import Ratio, compare
 from textgym.sb3 import SB3VecEnv
 
 METRICS = ("token_match", "character_accuracy")
@@ -75,30 +76,26 @@ def sb3(metric: str, n: int) -> tuple[Callable, Callable]:
     return stepper(env, n), stepper(reference, n)
 
 
-def flatness(metric: str, n: int = 1024) -> tuple[Callable, Callable]:
-    """Steps of texts of 960-1,024 tokens against steps of texts of 0-64: what a token costs late and early."""
-    late, early = (_long(metric, n, warm) for warm in (960, 0))
-    return early, late
+def flatness(metric: str, n: int = 1024, passes: int = 5) -> Ratio:
+    """Tokens 961-1,020 of a text against tokens 1-60, in each of some passes over texts of 1,023 tokens."""
+    env = textgym.TextGenVectorEnv(CopyWide(length=1023, items=200), n, reward=f"delta:{metric}", copy=False)
+    actions = np.random.default_rng(0).integers(0, TASK.vocabulary.size - 1, (1020, n))  # no EOS
+    times = np.empty((passes, 2))
+    for r in range(passes):
+        env.reset(seed=r)
+        spent = np.empty(1020)
+        for t, action in enumerate(actions):
+            start = time.perf_counter()
+            env.step(action)
+            spent[t] = time.perf_counter() - start
+        times[r] = np.median(spent[960:]), np.median(spent[:60])
+    return Ratio(float(np.median(times[:, 0])), float(np.median(times[:, 1])), times[:, 1] / times[:, 0])
 
 
-def _long(metric: str, n: int, warm: int) -> Callable[[], object]:
-    task = CopyWide(length=1023, items=200)
-    env = textgym.TextGenVectorEnv(task, n, reward=f"delta:{metric}", autoreset_mode="SameStep", copy=False)
-    env.reset(seed=0)
-    actions = np.random.default_rng(0).integers(0, TASK.vocabulary.size - 1, (64, n))  # no EOS
-    for t in range(warm):
-        env.step(actions[t % 64])
-    saved = env.get_state()
-    state = {"t": 0}
-
-    def step():
-        if state["t"] == 63:
-            env.set_state(saved)
-            state["t"] = 0
-        state["t"] += 1
-        env.step(actions[state["t"]])
-
-    return step
+def resets(n: int = 64) -> tuple[Callable, Callable]:
+    """Resets over 200,000 items against resets over 200."""
+    small, large = (textgym.TextGenVectorEnv(CopyWide(items=items), n) for items in (200, 200_000))
+    return large.reset, small.reset
 
 
 def shares(n: int, metric: str = "token_match", steps: int = 2000) -> list[tuple[str, float]]:
@@ -133,27 +130,35 @@ def main() -> None:
     parser.add_argument("--output", type=Path, help="also write the table to this Markdown file")
     args = parser.parse_args()
     budget = {"rounds": 5, "seconds": 0.05} if args.quick else {"rounds": 21, "seconds": 0.2}
-    jobs = []
+    jobs: list[tuple[str, int, Callable[[], Ratio]]] = []  # what, rows, measure
+
+    def add(what: str, rows: int, make: Callable, *arguments) -> None:
+        jobs.append((what, rows, lambda: compare(*make(*arguments), **budget)))
+
     for metric in METRICS:
-        jobs.append((f"TextGenEnv against the reference env, delta:{metric}", single, (metric,)))
+        add(f"TextGenEnv against the reference env, {metric}", 1, single, metric)
         for n in (64, 1024):
-            jobs.append((f"vector env, {n} rows, against SyncVectorEnv, delta:{metric}", vector, (metric, n)))
-            jobs.append((f"SB3 adapter, {n} rows, against DummyVecEnv, delta:{metric}", sb3, (metric, n)))
-        jobs.append(
-            (f"a token after 960 others against one after few, 1,024 rows, delta:{metric}", flatness, (metric,))
-        )
-    jobs.append(
-        ("the same without copies (copy=False), 1,024 rows, delta:token_match", vector, ("token_match", 1024, False))
+            add(f"vector env, {n} rows, against SyncVectorEnv, {metric}", n, vector, metric, n)
+            add(f"SB3 adapter, {n} rows, against DummyVecEnv, {metric}", n, sb3, metric, n)
+        late = f"a token after 960 others against one after few, 1,024 rows, {metric}"
+        jobs.append((late, 1024, lambda metric=metric: flatness(metric)))
+    add(
+        "vector env with copy=False, 1,024 rows, against SyncVectorEnv, token_match",
+        1024,
+        vector,
+        "token_match",
+        1024,
+        False,
     )
+    add("reset of 64 rows over 200,000 items against over 200", 64, resets)
     lines = [
         f"gymnasium {gym.__version__}, numpy {np.__version__}, Python {platform.python_version()}",
         "",
         "| what | us a step of a row | baseline | times as fast |",
         "|---|---|---|---|",
     ]
-    for what, make, arguments in tqdm(jobs, desc="benchmarks"):
-        ratio = compare(*make(*arguments), **budget)
-        rows = next((a for a in arguments if isinstance(a, int)), 1024 if make is flatness else 1)
+    for what, rows, measure in tqdm(jobs, desc="benchmarks"):
+        ratio = measure()
         us, baseline = ratio.seconds / rows * 1e6, ratio.baseline_seconds / rows * 1e6
         lines.append(f"| {what} | {us:.2f} | {baseline:.2f} | {ratio} |")
     for n in (64, 1024):

@@ -51,6 +51,14 @@ class CharacterMatch(Metric):
         references = episode.references
         return _OneReference(references[0]) if len(references) == 1 else _ManyReferences(references)
 
+    def score(self, text, episode):
+        return max((_share_in_place(text, reference) for reference in episode.references), default=0.0)
+
+
+def _share_in_place(text: str, reference: str) -> float:
+    longest = max(len(text), len(reference))
+    return sum(map(eq, text, reference)) / longest if longest else 1.0
+
 
 class _OneReference(Progress):
     def __init__(self, reference: str):
