@@ -21,7 +21,7 @@ from textgym.sb3.encoders import policy_kwargs
 
 HYPERPARAMS = Path(__file__).with_name("hyperparams.yml")
 # keys of an entry that are not the algorithm's own: they are fields of TrainArgs
-OURS = ("n_envs", "n_timesteps", "encoder", "encoder_kwargs", "warm_start")
+OURS = ("n_envs", "n_timesteps", "encoder", "encoder_kwargs", "warm_start", "critic_start")
 
 
 @dataclass(frozen=True)

@@ -52,6 +52,8 @@ class TrainArgs:
     """Updates of maximum likelihood on the train split's references before the first step of RL."""
     warm_start_lr: float = 1e-3
     """Learning rate of these updates."""
+    critic_start: int | None = None
+    """Tokens of RL in which a warm-started agent trains its value head only; they count as steps."""
     eval_every: int = 10_000
     """Steps between evaluations of the true score; each one saves the agent."""
     eval_episodes: int = 200
@@ -73,7 +75,7 @@ class TrainArgs:
 # what makes a run that run; the others (steps, eval_every, folder, device, threads, ...) may change when it is resumed
 IDENTITY = (
     "env", "algo", "reward", "env_kwargs", "encoder", "encoder_kwargs", "hyperparams", "n_envs", "seed", "gamma",
-    "warm_start", "warm_start_lr", "eval_episodes", "fingerprint",
+    "warm_start", "warm_start_lr", "critic_start", "eval_episodes", "fingerprint",
 )  # fmt: skip
 
 
@@ -81,12 +83,12 @@ def resolve(args: TrainArgs) -> dict[str, Any]:
     """Every setting, those of hyperparams.yml filled in, as JSON values."""
     if args.env not in gym.registry:
         raise unknown("environment", args.env, (id for id in gym.registry if id.startswith("textgym/")))
-    flags = {name: getattr(args, name) for name in ("n_envs", "encoder", "warm_start")} | {"n_timesteps": args.steps}
+    flags = {name: getattr(args, name) for name in ("n_envs", "encoder", "warm_start", "critic_start")} | {"n_timesteps": args.steps}
     flags |= {"encoder_kwargs": dict(args.encoder_kwargs) or None}
     merged = hyperparams(
         args.algo, args.env, {**args.hyperparams, **{name: value for name, value in flags.items() if value is not None}}
     )
-    for name, least in (("n_envs", 1), ("n_timesteps", 0), ("warm_start", 0)):
+    for name, least in (("n_envs", 1), ("n_timesteps", 0), ("warm_start", 0), ("critic_start", 0)):
         if merged.get(name, least) < least:
             raise ValueError(f"{name} must be at least {least}, got {merged[name]}")
     check_keywords(args.algo, {name: value for name, value in merged.items() if name not in OURS})
@@ -101,6 +103,7 @@ def resolve(args: TrainArgs) -> dict[str, Any]:
         "steps": int(merged.pop("n_timesteps")),
         "n_envs": merged.pop("n_envs"),
         "warm_start": merged.pop("warm_start", 0),
+        "critic_start": merged.pop("critic_start", 0),
         "hyperparams": merged,
         "folder": None if args.folder is None else str(args.folder),
     }

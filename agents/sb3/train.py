@@ -22,7 +22,7 @@ from agents.files import write_json
 from agents.sb3.algorithms import ALGORITHMS, algorithm, build
 from agents.sb3.callbacks import Checkpoints, EvaluationCallback, show
 from agents.sb3.settings import IDENTITY, TrainArgs, default_folder, resolve
-from agents.sb3.warm_start import warm_start
+from agents.sb3.warm_start import warm_start, warm_start_critic
 from textgym.sb3 import make_vec_env
 
 
@@ -111,6 +111,8 @@ def train(args: TrainArgs) -> Result:
                 progress=lambda loss: bar.set_postfix(cross_entropy=f"{loss:.3f}", refresh=False),
                 **env_kwargs,
             )
+            if settings["critic_start"]:
+                warm_start_critic(model, settings["critic_start"])
             checkpoints.evaluate(model, "warm_start")
             show(bar, checkpoints)
         bar.set_description(row.name)

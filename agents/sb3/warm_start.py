@@ -107,3 +107,35 @@ def warm_start(
             progress(losses[-1])
     model.policy.set_training_mode(False)
     return losses
+
+
+def warm_start_critic(model, steps: int, *, learning_rate: float = 3e-3, epochs: int = 10) -> float:
+    """Fit the value head to what the policy, as it is, is paid: else the first updates of RL undo part of a warm start.
+
+    The policy writes in the training environment; the value head alone is regressed on the returns, so that no token
+    changes its probability. The tokens count in ``model.num_timesteps``.
+
+    Args:
+        model: an SB3 actor-critic model whose value head is linear on features that it shares with the policy.
+        steps: tokens, rounded up to whole rollouts.
+        learning_rate, epochs: of Adam, over each rollout in batches of 256 tokens.
+
+    Returns:
+        The share of the last rollout's variance of returns that the value head explained before it saw them (1: all).
+    """
+    optimizer = torch.optim.Adam(model.policy.value_net.parameters(), learning_rate)
+    _, callback = model._setup_learn(0, None, reset_num_timesteps=False)
+    end, buffer, explained = model.num_timesteps + steps, model.rollout_buffer, 0.0
+    gae_lambda, buffer.gae_lambda = buffer.gae_lambda, 1.0  # returns that owe little to the untrained critic
+    while model.num_timesteps < end:
+        model.collect_rollouts(model.get_env(), callback, buffer, n_rollout_steps=model.n_steps)
+        explained = 1 - (buffer.returns - buffer.values).var() / max(buffer.returns.var(), 1e-8)
+        for _ in range(epochs):
+            for batch in buffer.get(256):
+                loss = (model.policy.predict_values(batch.observations).flatten() - batch.returns).square().mean()
+                optimizer.zero_grad()
+                loss.backward()
+                optimizer.step()
+    buffer.gae_lambda = gae_lambda
+    model.policy.optimizer.zero_grad()
+    return float(explained)

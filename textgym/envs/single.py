@@ -63,6 +63,7 @@ class TextGenEnv(gym.Env):
         )
         self.task: Task = settings.task
         self.vocabulary = self.task.vocabulary
+        self.prompt_length, self.budget = self.task.prompt_length, self.task.budget
         self.render_mode = settings.render_mode
         self.observe_mask = settings.observe_mask
         self.action_space = settings.action_space

@@ -72,6 +72,7 @@ class TextGenVectorEnv(VectorEnv):
         self.group_size = group_size
         self.task: Task = settings.task
         self.vocabulary = self.task.vocabulary
+        self.prompt_length, self.budget = self.task.prompt_length, self.task.budget
         self.render_mode = settings.render_mode
         self.observe_mask = settings.observe_mask
         self.single_action_space = settings.action_space

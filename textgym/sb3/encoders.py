@@ -9,102 +9,16 @@ and the last attention layer has a single query.
 from __future__ import annotations
 
 import inspect
-from pathlib import Path
 from typing import Any
 
 import torch
-from gymnasium.spaces import Box, Dict, Space
-from stable_baselines3.common.torch_layers import BaseFeaturesExtractor
+from gymnasium.spaces import Space
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from textgym.errors import one_of, unknown
-
-
-class TokenEncoder(BaseFeaturesExtractor):
-    """Base of the encoders: ``forward(observations) -> (B, features_dim)`` float32, finite for every window.
-
-    Observations are token ids ``(B, L)`` in 0..PAD of any dtype (SB3 passes float32, exact up to 2**24), or a dict that
-    has them under ``tokens``; its other keys, such as the action mask, are for the policy. A subclass defines
-    :meth:`encode`.
-
-    Args:
-        observation_space: ``Box(0, PAD, (L,))`` of integers, or a ``Dict`` with that space under ``tokens``.
-        features_dim: width of the features.
-        prompt_length: the column where the text begins. The write position is the first PAD from there on. When None
-            it is the column after the last token, which is the same unless prompt and text are both empty.
-
-    Raises:
-        ValueError: the space is no token window, or ``prompt_length`` is not in 0..L-1.
-    """
-
-    def __init__(self, observation_space: Space, features_dim: int = 64, prompt_length: int | None = None):
-        window = _token_window(observation_space)
-        super().__init__(observation_space, features_dim)
-        self.window_length = window.shape[0]
-        self.pad = int(window.high[0])
-        self.next = self.pad + 1  # the id put at the write position: "which token comes here?"
-        if prompt_length is not None and not 0 <= prompt_length < self.window_length:
-            raise ValueError(f"prompt_length is {prompt_length}; allowed: None or 0..{self.window_length - 1}")
-        self.prompt_length = prompt_length
-
-    def forward(self, observations: Tensor | dict[str, Tensor]) -> Tensor:
-        tokens = observations["tokens"] if isinstance(observations, dict) else observations
-        return self.encode(tokens.long())
-
-    def encode(self, tokens: Tensor) -> Tensor:
-        """Token ids ``(B, L)`` int64 -> features ``(B, features_dim)``."""
-        raise NotImplementedError
-
-    def write_position(self, tokens: Tensor) -> Tensor:
-        """The column of the next token, ``(B,)`` int64 in 0..L; L when the window is full."""
-        if self.prompt_length is None:
-            return self.window_length - (tokens == self.pad).flip(1).cumprod(1).sum(1)
-        return self.prompt_length + (tokens[:, self.prompt_length :] != self.pad).cumprod(1).sum(1)
-
-    def sequences(self, tokens: Tensor, align: str = "left") -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Each row's tokens and, after them, the id ``next``; padded to n, the longest of the batch.
-
-        Args:
-            tokens: ``(B, L)`` int64.
-            align: ``"left"``: all sequences begin at index 0; ``"right"``: all end at index n - 1.
-
-        Returns:
-            ids ``(B, n)``, PAD outside of the sequence; the window columns they come from ``(B, n)`` in 0..L; their
-            places in the sequence, ``(n,)`` or ``(B, n)``, from 0; the lengths ``(B,)`` in 1..n, ``next`` included.
-        """
-        end = self.write_position(tokens)
-        start = torch.minimum((tokens == self.pad).cumprod(1).sum(1), end)
-        lengths = end - start + 1
-        places = torch.arange(int(lengths.max()), device=tokens.device)
-        if align == "right":
-            places = places + (lengths - len(places))[:, None]
-        columns = (places + start[:, None]).clamp(0, self.window_length)
-        ids = F.pad(tokens, (0, 1), value=self.pad).gather(1, columns)
-        ids = ids.masked_fill((places < 0) | (columns > end[:, None]), self.pad)
-        ids = ids.masked_fill(columns == end[:, None], self.next)
-        return ids, columns, places.clamp(min=0), lengths
-
-
-class TokenEmbedding(nn.Module):
-    """Sum of three learned vectors, std 0.02: the token, its column in the window, its place in the sequence.
-
-    Prompts are padded on the left, so columns count from the border of prompt and text, places from the first token.
-    With both, the prompt's third token and its last but one have the same vectors in prompts of every length, which is
-    what attention needs to copy and to reverse.
-    """
-
-    def __init__(self, encoder: TokenEncoder, width: int):
-        super().__init__()
-        self.token = nn.Embedding(encoder.next + 1, width)
-        self.column = nn.Embedding(encoder.window_length + 1, width)
-        self.place = nn.Embedding(encoder.window_length + 1, width)
-        for table in (self.token, self.column, self.place):
-            nn.init.normal_(table.weight, std=0.02)
-
-    def forward(self, ids: Tensor, columns: Tensor, places: Tensor) -> Tensor:
-        # in place: each fresh (B, n, d) array costs more than the sum
-        return self.token(ids).add_(self.column(columns)).add_(self.place(places))  # (B, n, d)
+from textgym.sb3.pretrained import PretrainedEncoder
+from textgym.sb3.token_encoder import TokenEmbedding, TokenEncoder, row_of
 
 
 class EmbeddingBagEncoder(TokenEncoder):
@@ -197,7 +111,7 @@ class GRUEncoder(TokenEncoder):
     def encode(self, tokens: Tensor) -> Tensor:
         ids, columns, places, lengths = self.sequences(tokens)
         hidden, _ = self.rnn(self.embed_norm(self.embed(ids, columns, places)))  # (B, n, d)
-        return _row(hidden, lengths - 1)
+        return row_of(hidden, lengths - 1)
 
 
 class LSTMEncoder(GRUEncoder):
@@ -243,7 +157,7 @@ class TransformerEncoder(TokenEncoder):
             mask = mask & torch.ones(x.shape[1], x.shape[1], dtype=torch.bool, device=x.device).tril()
         for block in self.blocks[:-1]:
             x = block(x, mask)
-        return self.norm(self.blocks[-1].read(x, _row(x, lengths - 1), keys))
+        return self.norm(self.blocks[-1].read(x, row_of(x, lengths - 1), keys))
 
 
 class TransformerBlock(nn.Module):
@@ -280,86 +194,6 @@ class TransformerBlock(nn.Module):
         values = mean.transpose(0, 1) @ w_v.unflatten(0, (self.heads, -1)).transpose(1, 2)  # (h, B, e)
         row = row + self.output(values.transpose(0, 1).flatten(1) + b_v)
         return row + self.mlp(self.norm2(row))
-
-
-class PretrainedEncoder(TokenEncoder):
-    """A ``transformers`` model from disk, read at the last token; plus a learned vector of the write position, first 0.
-
-    Token ids go to the model as they are: the environment's vocabulary must be the model's. In an encoder-decoder model
-    the encoder gets the prompt, the decoder the text. The model stays in eval mode: dropout would put noise into PPO's
-    probability ratios. A saved agent loads the model from ``path`` again before it gets its own weights back.
-
-    Args:
-        features_dim: None for the model's hidden size; else a linear layer maps to it.
-        path: a folder written by ``save_pretrained``.
-        frozen: do not train the model's own weights.
-
-    Raises:
-        FileNotFoundError: no folder at ``path``.
-        ImportError: ``transformers`` is not installed.
-        ValueError: the model knows fewer tokens than the environment; an encoder-decoder model without a prompt length.
-    """
-
-    def __init__(
-        self,
-        observation_space: Space,
-        features_dim: int | None = None,
-        prompt_length: int | None = None,
-        *,
-        path: str,
-        frozen: bool = False,
-    ):
-        try:
-            from transformers import AutoModel
-        except ImportError as error:
-            raise ImportError('PretrainedEncoder needs transformers: pip install "textgym[transformers]"') from error
-        if not Path(path).is_dir():
-            raise FileNotFoundError(f"no folder {str(path)!r}; a model's save_pretrained(path) writes one")
-        model = AutoModel.from_pretrained(path).float().requires_grad_(not frozen)
-        config = model.config
-        super().__init__(observation_space, features_dim or config.hidden_size, prompt_length)
-        if (known := model.get_input_embeddings().num_embeddings) < self.pad:
-            raise ValueError(f"the environment has {self.pad} tokens, the model in {str(path)!r} only {known}")
-        if config.is_encoder_decoder and not prompt_length:
-            raise ValueError(f"prompt_length is {prompt_length}; allowed for an encoder-decoder model: 1 or more")
-        config.use_cache = False
-        # begins a decoder's text, and stands where there is no token
-        ids = (getattr(config, f"{name}_token_id", None) for name in ("decoder_start", "bos", "eos", "pad"))
-        self.begin = next((i for i in ids if isinstance(i, int)), 0)
-        self.model, self.frozen = model.eval(), frozen
-        self.column = nn.Embedding(self.window_length + 1, config.hidden_size)
-        nn.init.zeros_(self.column.weight)
-        self.output = nn.Identity() if features_dim is None else nn.Linear(config.hidden_size, features_dim)
-
-    def train(self, mode: bool = True) -> PretrainedEncoder:
-        super().train(mode)
-        self.model.eval()
-        return self
-
-    def encode(self, tokens: Tensor) -> Tensor:
-        with torch.set_grad_enabled(torch.is_grad_enabled() and not self.frozen):
-            hidden = self._decode(tokens) if self.model.config.is_encoder_decoder else self._read(tokens)
-        return self.output(hidden + self.column(self.write_position(tokens)))
-
-    def _read(self, tokens: Tensor) -> Tensor:
-        ids, mask, lengths = self._model_inputs(tokens)
-        hidden = self.model(input_ids=ids, attention_mask=mask).last_hidden_state  # (B, n, hidden)
-        return _row(hidden, (lengths - 2).clamp(min=0))
-
-    def _decode(self, tokens: Tensor) -> Tensor:
-        in_prompt = torch.arange(self.window_length, device=tokens.device) < self.prompt_length
-        ids, mask, _ = self._model_inputs(tokens.masked_fill(~in_prompt, self.pad))
-        text, _, lengths = self._model_inputs(tokens.masked_fill(in_prompt, self.pad))
-        text = F.pad(text, (1, -1), value=self.begin)  # token t is read at t + 1
-        hidden = self.model(input_ids=ids, attention_mask=mask, decoder_input_ids=text).last_hidden_state
-        return _row(hidden, lengths - 1)
-
-    def _model_inputs(self, tokens: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Padded on the right, so that positions count from the first token in every kind of model."""
-        ids, _, _, lengths = self.sequences(tokens)
-        mask = ids < self.pad
-        mask[:, 0] = True
-        return ids.masked_fill(ids >= self.pad, self.begin), mask.long(), lengths
 
 
 ENCODERS: dict[str, type[TokenEncoder]] = {
@@ -404,24 +238,3 @@ def policy_kwargs(encoder: str = "transformer", *, algo: str = "ppo", **encoder_
     if algo in _ACTOR_CRITIC:
         kwargs |= {"ortho_init": False, "share_features_extractor": True}
     return kwargs
-
-
-def _token_window(space: Space) -> Box:
-    """The window's space: the space itself, or ``tokens`` of a Dict."""
-    window = space.spaces.get("tokens") if isinstance(space, Dict) else space
-    if not (
-        isinstance(window, Box)
-        and len(window.shape) == 1
-        and window.dtype.kind in "iu"
-        and (window.low == 0).all()
-        and (window.high == window.high[0]).all()
-    ):
-        raise ValueError(
-            f"no token window: {space}; allowed: Box(0, PAD, (L,)) of integers, or a Dict with such 'tokens'"
-        )
-    return window
-
-
-def _row(x: Tensor, index: Tensor) -> Tensor:
-    """``x[b, index[b]]`` of ``(B, n, d)``: ``(B, d)``."""
-    return x[torch.arange(len(x), device=x.device), index]
