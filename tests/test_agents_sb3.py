@@ -94,9 +94,8 @@ def test_saved_and_loaded_it_acts_the_same(algo, tmp_path):
 
 @pytest.mark.parametrize("algo", ["ppo", "a2c", "dqn", "recurrent_ppo"])
 def test_a_resumed_run_is_the_run_that_was_never_stopped(algo, tmp_path):
-    constant = (
-        {"exploration_fraction": 1e-9} if algo == "dqn" else {}
-    )  # no schedule that depends on the steps asked for
+    # no schedule that depends on the steps asked for
+    constant = {"exploration_fraction": 1e-9} if algo == "dqn" else {"learning_rate": 1e-3}
     settings = {"hyperparams": {**OWN[algo], **constant}}
     whole = train(quick(tmp_path / "whole", algo, steps=256, **settings))
     train(quick(tmp_path / "parts", algo, steps=128, **settings))
@@ -208,6 +207,26 @@ def test_both_starts_are_recorded(tmp_path):
     assert [row["score"] for row in again.evaluations] == [row["score"] for row in result.evaluations]
 
 
+@pytest.mark.parametrize("algo", ["ppo", "a2c", "maskable_ppo", "trpo"])
+def test_the_critic_starts_without_the_policy(algo, tmp_path):
+    settings = {"warm_start": 20, "steps": 0}
+    plain = train(quick(tmp_path / "plain", algo, **settings))
+    fitted = train(quick(tmp_path / "fitted", algo, critic_start=512, **settings))
+    env = evaluation_env("textgym/Copy-v0", **SMALL)
+    texts = [evaluate(load_agent(r.folder / "last.zip")[0], env, 40).texts for r in (plain, fitted)]
+    assert texts[0] == texts[1]
+    assert 512 <= fitted.evaluations[-1]["steps"] < 600  # its tokens count
+    values = [load_agent(r.folder / "last.zip")[0].model.policy.value_net.weight for r in (plain, fitted)]
+    assert not torch.equal(*values)
+
+
+def test_sampled_texts_are_evaluated_beside_the_likeliest(tmp_path):
+    first, again = (train(quick(tmp_path / name)).evaluations for name in ("first", "again"))
+    assert [row["sampled"] for row in first] == [row["sampled"] for row in again]
+    assert all(0 <= row["sampled"] <= 1 for row in first)
+    assert train(quick(tmp_path / "dqn", "dqn")).evaluations[-1]["sampled"] is None
+
+
 # -- masks -----------------------------------------------------------------------------------------
 
 
@@ -245,6 +264,7 @@ def test_it_refuses_to_resume_another_run(tmp_path):
         ({"algo": "dqn", "hyperparams": {}, "warm_start": 10}, "warm_start=10: dqn has no policy"),
         ({"reward": {"name": "delta", "gamma": 0.9}}, "gamma=0.9, the agent gamma=1.0"),
         ({"env_kwargs": {"split": "test"}}, "split"),
+        ({"env_kwargs": {"lenght": 3}}, "Did you mean 'length'"),
         ({"n_envs": 0}, "n_envs must be at least 1"),
     ],
 )

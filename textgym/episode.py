@@ -96,6 +96,10 @@ class Step:
         """The k episodes."""
         return [self._episodes[row] for row in self.rows.tolist()]
 
+    def some(self, flags: np.ndarray) -> bool:
+        """Whether any of ``flags`` (k,) is set."""
+        return bool(flags) if self.scalar else np.count_nonzero(flags) > 0
+
     def take(self, array: np.ndarray) -> np.ndarray:
         """The rows of the step out of ``array`` (n, ...): (k, ...), to be read only."""
         if self.scalar:

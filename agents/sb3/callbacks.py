@@ -19,8 +19,8 @@ from agents.evaluate import SB3Agent, evaluate, evaluation_env
 from agents.files import replacing
 
 COLUMNS = (
-    "event", "steps", "score", "score_se", "success", "return", "length", "end_eos", "end_budget", "end_illegal",
-    "episodes", "wall_s", "seed",
+    "event", "steps", "score", "score_se", "sampled", "success", "return", "length",
+    "end_eos", "end_budget", "end_illegal", "episodes", "wall_s", "seed",
 )  # fmt: skip
 
 
@@ -29,7 +29,9 @@ class Checkpoints:
 
     At every evaluation, in this order: best.zip (if the true score is the best yet), replay_buffer.pkl, last.zip, a
     line of evaluations.csv. The first three are replaced as a whole. last.zip carries the history and everything
-    random, so the run that goes on from it is the run that was never stopped; evaluations.csv is then rewritten from it.
+    random, so the run that goes on from it is the run that was never stopped, and its evaluations.csv is written anew.
+
+    Columns: ``score`` is the mean true score of the likeliest tokens (argmax), ``sampled`` that of sampled texts.
     """
 
     def __init__(self, folder: Path, id: str, *, episodes: int, seed: int, **env_kwargs: Any):
@@ -51,6 +53,7 @@ class Checkpoints:
     def evaluate(self, model, event: str) -> dict[str, Any]:
         """Evaluate, save, log. ``event``: start, warm_start or train. Returns the line of evaluations.csv."""
         summary = evaluate(SB3Agent(model), self.env, self.episodes).summary()
+        summary["sampled"] = self._sampled(model)
         wall = round(time.monotonic() - self.started, 2)
         row = {**summary, "event": event, "steps": model.num_timesteps, "wall_s": wall, "seed": self.seed}
         row = {name: row[name] for name in COLUMNS}
@@ -71,10 +74,19 @@ class Checkpoints:
             writer.writerow(row)
             file.flush()
             os.fsync(file.fileno())
-        for name in ("score", "success", "return", "length"):
-            model.logger.record(f"eval/{name}", row[name])
+        for name in ("score", "sampled", "success", "return", "length"):
+            if row[name] is not None:
+                model.logger.record(f"eval/{name}", row[name])
         model.logger.dump(model.num_timesteps)
         return row
+
+    def _sampled(self, model) -> float | None:
+        """The true score of sampled texts, as in training; None for agents that have nothing to sample from."""
+        if not hasattr(model, "rollout_buffer"):
+            return None
+        with torch.random.fork_rng(devices=[model.device] if model.device.type == "cuda" else []):
+            torch.manual_seed(0)
+            return evaluate(SB3Agent(model, deterministic=False), self.env, self.episodes).mean_score
 
     def _save(self, model, name: str) -> None:
         with replacing(self.folder / name) as file:

@@ -83,7 +83,9 @@ def resolve(args: TrainArgs) -> dict[str, Any]:
     """Every setting, those of hyperparams.yml filled in, as JSON values."""
     if args.env not in gym.registry:
         raise unknown("environment", args.env, (id for id in gym.registry if id.startswith("textgym/")))
-    flags = {name: getattr(args, name) for name in ("n_envs", "encoder", "warm_start", "critic_start")} | {"n_timesteps": args.steps}
+    flags = {name: getattr(args, name) for name in ("n_envs", "encoder", "warm_start", "critic_start")} | {
+        "n_timesteps": args.steps
+    }
     flags |= {"encoder_kwargs": dict(args.encoder_kwargs) or None}
     merged = hyperparams(
         args.algo, args.env, {**args.hyperparams, **{name: value for name, value in flags.items() if value is not None}}

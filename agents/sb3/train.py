@@ -53,9 +53,9 @@ def train(args: TrainArgs) -> Result:
     one, and ``resume=True`` goes on from there to the same end as a run that was never stopped.
 
     Raises:
-        ValueError: an unknown name; a warm start of an agent that has none; a reward with another gamma; a
-            folder that has another run, or (resume) a run with other settings, which are named.
-        TypeError: a hyperparameter or keyword that does not exist.
+        ValueError: an unknown name, keyword or hyperparameter; a warm start of an agent that has none; a reward with
+            another gamma; a folder that has another run, or (resume) a run with other settings, which are named.
+        TypeError: a setting that is no JSON value, or a keyword that the encoder does not take.
         ImportError: an algorithm of sb3-contrib without sb3-contrib.
     """
     torch.set_num_threads(args.threads)
@@ -68,7 +68,10 @@ def train(args: TrainArgs) -> Result:
             f"given an observation alone; allowed: {able}"
         )
     reward, env_kwargs = settings["reward"], settings["env_kwargs"]
-    env = make_vec_env(settings["env"], settings["n_envs"], reward=reward, **env_kwargs)
+    try:
+        env = make_vec_env(settings["env"], settings["n_envs"], reward=reward, **env_kwargs)
+    except TypeError as error:
+        raise ValueError(f"{settings['env']} cannot be made with env_kwargs {env_kwargs}: {error}") from error
     task = env.unwrapped.envs.task
     config = {**settings, "fingerprint": task.fingerprint, "versions": _versions()}
     folder = Path(args.folder) if args.folder is not None else default_folder(settings)
@@ -165,9 +168,10 @@ def _logger(folder: Path, steps: int) -> Logger:
 
 
 def read_evaluations(folder: str | Path) -> list[dict[str, Any]]:
-    """The lines of a run's evaluations.csv, numbers as numbers."""
+    """The lines of a run's evaluations.csv, numbers as numbers (empty: None)."""
     with open(Path(folder) / "evaluations.csv", newline="") as file:
-        return [{k: v if k == "event" else float(v) for k, v in row.items()} for row in csv.DictReader(file)]
+        rows = list(csv.DictReader(file))
+    return [{k: v if k == "event" else float(v) if v else None for k, v in row.items()} for row in rows]
 
 
 def main() -> None:

@@ -14,6 +14,13 @@ if TYPE_CHECKING:
     from textgym.envs.state import TextGenState
 
 
+def checked_action(action: Any, vocabulary: Vocabulary) -> np.ndarray:
+    """One action as int64 (1,); see :func:`checked_actions`."""
+    if type(action) in (np.int64, int) and 0 <= action < vocabulary.size:  # nearly always
+        return np.array([action])
+    return checked_actions(action, (), vocabulary).reshape(1)
+
+
 def checked_actions(actions: Any, shape: tuple[int, ...], vocabulary: Vocabulary) -> np.ndarray:
     """``actions`` as int64 of ``shape``.
 
@@ -63,9 +70,9 @@ def illegal_action(state: TextGenState, row: int, action: int) -> InvalidAction:
 
 def no_number(state: TextGenState, step: Step, rewards: np.ndarray, terms: dict[str, np.ndarray]) -> RewardError:
     """The error for rewards of the wrong shape, NaN or infinite."""
-    rewards, terms = np.atleast_1d(rewards), {name: np.atleast_1d(paid) for name, paid in terms.items()}
-    if rewards.shape != step.rows.shape:
+    if not step.scalar and rewards.shape != step.rows.shape:
         return RewardError(f"reward {state.reward.name!r} paid shape {rewards.shape} instead of {step.rows.shape}")
+    rewards, terms = np.atleast_1d(rewards), {name: np.atleast_1d(paid) for name, paid in terms.items()}
     at = int(np.argmin(np.isfinite(rewards)))
     row = int(step.rows[at])
     bad = [f"{name} = {paid[at]}" for name, paid in terms.items() if not np.isfinite(paid[at])]

@@ -8,7 +8,7 @@ from typing import Any
 import gymnasium as gym
 import numpy as np
 
-from textgym.envs.checks import checked_actions
+from textgym.envs.checks import checked_action
 from textgym.envs.options import requested_episodes
 from textgym.envs.render import render_row
 from textgym.envs.settings import RENDER_FPS, RENDER_MODES, EnvSettings
@@ -83,8 +83,7 @@ class TextGenEnv(gym.Env):
 
     def step(self, action):
         state = self.state
-        actions = checked_actions(action, (), self.vocabulary).reshape(1)
-        reward, ended = state.append(actions)
+        reward, ended = state.append(checked_action(action, self.vocabulary))
         reward, terminated = (float(reward), bool(ended)) if state.scalar else (float(reward[0]), bool(ended[0]))
         info: dict[str, Any] = {"reward_terms": {name: float(paid[0]) for name, paid in state.terms.items()}}
         if state.legal is not None:

@@ -174,7 +174,7 @@ class TextGenState(RunningState):
         """
         whole = rows is None
         step = Step(self.all_rows if whole else rows, actions, self.episodes, whole=whole, scalar=self.scalar)
-        if self.failure or np.count_nonzero(step.take(self.over)):
+        if self.failure or step.some(step.take(self.over)):
             raise reset_needed(self, step.rows)
         actions, lengths, start = step.actions, step.take(self.lengths), step.take(self.text_start)
         if self.legal is None:
@@ -212,7 +212,7 @@ class TextGenState(RunningState):
                 legal.tolist(), *self.stream.push(step.rows[legal], step.actions[legal]), strict=True
             ):
                 pieces[i], provisional[i] = piece, open_text
-        if np.count_nonzero(step.ended):
+        if step.some(step.ended):
             for i in np.flatnonzero(step.ended).tolist():
                 if provisional[i]:
                     pieces[i], provisional[i] = pieces[i] + provisional[i], ""
@@ -225,18 +225,17 @@ class TextGenState(RunningState):
             for i, progress in enumerate(self.following):
                 if progress is not None:
                     self.followed[i, step.rows] = progress.value(step)
+            terms = self.paying.terms
         except Exception as error:
             self.failure = f"{type(error).__name__}: {error}"
             raise RewardError(f"reward {self.reward.name!r} raised {self.failure}") from error
-        terms = self.paying.terms
-        if step.illegal is not None:
+        valid = step.scalar or rewards.shape == step.rows.shape
+        if valid and step.illegal is not None:
             terms = dict(terms)
             terms["illegal"] = np.where(step.illegal, 0.0 if self.on_illegal == "raise" else self.on_illegal, 0.0)
             rewards = rewards + terms["illegal"]
-        if step.scalar:
-            valid = math.isfinite(rewards)
-        else:
-            valid = rewards.shape == step.rows.shape and np.count_nonzero(np.isfinite(rewards)) == len(rewards)
+        if valid:
+            valid = math.isfinite(rewards) if step.scalar else np.count_nonzero(np.isfinite(rewards)) == len(rewards)
         if not valid:
             error = no_number(self, step, rewards, terms)
             self.failure = str(error)

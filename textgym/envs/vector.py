@@ -80,6 +80,7 @@ class TextGenVectorEnv(VectorEnv):
         self.action_space = batch_space(self.single_action_space, self.num_envs)
         self.observation_space = batch_space(self.single_observation_space, self.num_envs)
         self.state = settings.start(self.num_envs, group_size or 1)
+        self._everywhere = np.ones(self.num_envs, bool)
 
     # -- reset and step ----------------------------------------------------------------------------
 
@@ -96,42 +97,44 @@ class TextGenVectorEnv(VectorEnv):
                 self.state.give_stream(row, seeding.np_random(row_seed)[0])
         self.state.begin(rows, episodes)
         infos: dict[str, Any] = {}
-        self._add_standing(infos, rows)
+        self._add_standing(infos, self._everywhere if mask is None else mask)
         if self.render_mode == "human":
             self.render()
         return self.observe(), infos
 
     def step(self, actions):
-        state, n, rows = self.state, self.num_envs, None
-        waiting = None  # rows that ended in the last step and are reset in this one
+        state, n = self.state, self.num_envs
+        paid = self._everywhere  # bool (n,), the rows that take part
         if self.autoreset_mode is AutoresetMode.NEXT_STEP and np.count_nonzero(state.over):
             if state.failure or not state.draws.all():
                 raise reset_needed(state, state.all_rows)
-            waiting, rows = np.flatnonzero(state.over), np.flatnonzero(~state.over)
+            paid = ~state.over
             actions = as_array(actions).copy()
             if actions.shape == (n,):
-                actions[waiting] = 0  # ignored, whatever it is
+                actions[state.over] = 0  # ignored, whatever it is
         actions = checked_actions(actions, (n,), self.vocabulary)
         infos: dict[str, Any] = {}
-        if waiting is None:
+        if paid is self._everywhere:
             rewards, ended = state.append(actions)
+            ended = ended.copy()  # the state machine's own otherwise
         else:
             rewards, ended = np.zeros(n), np.zeros(n, bool)
-            if len(rows):
-                rewards[rows], ended[rows] = state.append(actions[rows], rows)
+            going, waiting = np.flatnonzero(paid), np.flatnonzero(~paid)
+            if len(going):
+                rewards[going], ended[going] = state.append(actions[going], going)
             state.begin(waiting)
-        over = np.flatnonzero(ended) if np.count_nonzero(ended) else None
-        if over is not None and self.autoreset_mode is AutoresetMode.SAME_STEP:
-            self._add_final(infos, over)
-            rows = np.flatnonzero(~ended)
-            state.begin(over)
-        elif over is not None:
-            self._add_outcomes(infos, over)
-        self._add_terms(infos, rows)
-        self._add_standing(infos, None)
+        if np.count_nonzero(ended):
+            if self.autoreset_mode is AutoresetMode.SAME_STEP:
+                self._add_final(infos, ended)
+                state.begin(np.flatnonzero(ended))
+                paid = ~ended
+            else:
+                self._add_outcomes(infos, ended)
+        self._add_terms(infos, paid)
+        self._add_standing(infos, self._everywhere)
         if self.render_mode == "human":
             self.render()
-        return self.observe(), rewards, ended.copy(), np.zeros(n, bool), infos
+        return self.observe(), rewards, ended, np.zeros(n, bool), infos
 
     def observe(self, row: int | None = None):
         """The observations of all rows, or one row's: a copy, unless the environment has ``copy=False``."""
@@ -147,64 +150,45 @@ class TextGenVectorEnv(VectorEnv):
 
     # -- infos, as SyncVectorEnv lays them out: every key with a mask "_key" of the rows that have it ----
 
-    def _mask(self, rows: np.ndarray | None) -> np.ndarray:
-        """bool (n,), True in ``rows`` (None: everywhere)."""
-        mask = np.zeros(self.num_envs, bool)
-        mask[slice(None) if rows is None else rows] = True
-        return mask
-
-    def _column(self, rows: np.ndarray, values: np.ndarray) -> np.ndarray:
-        """``values`` (k, ...) of ``rows`` as (n, ...), zero elsewhere."""
-        column = np.zeros((self.num_envs, *values.shape[1:]), values.dtype)
-        column[rows] = values
-        return column
-
-    def _add_standing(self, infos: dict[str, Any], rows: np.ndarray | None) -> None:
-        """What a row has at every time: its mask, its group's episode. ``rows``: None for all."""
-        legal = self.state.legal
-        if legal is not None:
-            infos["action_mask"] = (
-                legal.astype(np.int8) if rows is None else self._column(rows, legal[rows].astype(np.int8))
-            )
-            infos["_action_mask"] = self._mask(rows)
+    def _add_standing(self, infos: dict[str, Any], have: np.ndarray) -> None:
+        """What a row has at every time: its mask, its group's episode. ``have`` bool (n,): for these rows."""
+        if self.state.legal is not None:
+            infos["action_mask"] = (self.state.legal & have[:, None]).astype(np.int8)
+            infos["_action_mask"] = have.copy()
         if self.group_size is not None:
-            ids = self.state.episode_id()
-            infos["episode_id"] = ids if rows is None else self._column(rows, ids[rows])
-            infos["_episode_id"] = self._mask(rows)
+            infos["episode_id"], infos["_episode_id"] = np.where(have, self.state.episode_id(), 0), have.copy()
 
-    def _add_terms(self, infos: dict[str, Any], rows: np.ndarray | None) -> None:
-        """The parts of the reward, for the rows that were paid (None: all)."""
-        if rows is not None and not len(rows):
-            return
-        terms: dict[str, np.ndarray] = {}
-        mask = self._mask(rows)
-        for name, paid in self.state.terms.items():
-            terms[name] = paid.copy() if rows is None else self._column(rows, paid[rows])
-            terms[f"_{name}"] = mask.copy()
-        infos["reward_terms"], infos["_reward_terms"] = terms, mask
+    def _add_terms(self, infos: dict[str, Any], have: np.ndarray) -> None:
+        """The parts of the reward, for the rows that were paid."""
+        if np.count_nonzero(have):
+            terms: dict[str, np.ndarray] = {}
+            for name, paid in self.state.terms.items():
+                terms[name], terms[f"_{name}"] = np.where(have, paid, 0.0), have.copy()
+            infos["reward_terms"], infos["_reward_terms"] = terms, have.copy()
 
-    def _add_outcomes(self, infos: dict[str, Any], rows: np.ndarray) -> None:
+    def _add_outcomes(self, infos: dict[str, Any], have: np.ndarray) -> None:
         """What is reported of the episodes that have ended."""
-        mask, each = self._mask(rows), rows.tolist()
+        rows = np.flatnonzero(have)
+        each = rows.tolist()
         for name, values in self.state.outcomes(rows).items():
             # an empty array of objects is all None; mostly few rows: item by item beats index arrays
             text = isinstance(values[0], str)
             column = np.empty(self.num_envs, object) if text else np.zeros(self.num_envs, type(values[0]))
             for row, value in zip(each, values, strict=True):
                 column[row] = value
-            infos[name], infos[f"_{name}"] = column, mask.copy()
+            infos[name], infos[f"_{name}"] = column, have.copy()
 
-    def _add_final(self, infos: dict[str, Any], rows: np.ndarray) -> None:
+    def _add_final(self, infos: dict[str, Any], have: np.ndarray) -> None:
         """SAME_STEP: the last observation and info of the episodes that have ended."""
         final: dict[str, Any] = {}
-        self._add_outcomes(final, rows)
-        self._add_terms(final, rows)
-        self._add_standing(final, rows)
+        self._add_outcomes(final, have)
+        self._add_terms(final, have)
+        self._add_standing(final, have)
         observations = np.empty(self.num_envs, object)
-        for row in rows.tolist():
+        for row in np.flatnonzero(have).tolist():
             observations[row] = self.observe(row)
         infos["final_obs"], infos["final_info"] = observations, final
-        infos["_final_obs"], infos["_final_info"] = self._mask(rows), self._mask(rows)
+        infos["_final_obs"], infos["_final_info"] = have.copy(), have.copy()
 
     # -- the rest of the interface -----------------------------------------------------------------
 

@@ -62,9 +62,11 @@ def _from_mapping(spec: Mapping[str, Any]) -> RewardFunction:
     if "name" not in arguments:
         raise ValueError(f"a reward's dict needs a 'name', one of {', '.join(sorted(SCHEDULES))}; got {dict(spec)!r}")
     name = arguments.pop("name")
+    if not isinstance(name, str):
+        raise unknown("reward", name, SCHEDULES)
     if name in SCHEDULES:
         reward = call_checked(f"reward {name!r}", SCHEDULES[name], arguments)
-    elif isinstance(name, str) and not arguments:
+    elif not arguments:
         reward = _from_string(name)
     else:
         raise unknown("reward", name, SCHEDULES)

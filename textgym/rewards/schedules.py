@@ -30,7 +30,12 @@ class Schedule(RewardFunction):
         self.needs_text = self.metric.needs_text if self.metric else True
 
     def resolve(self, task):
-        return self if self.metric else type(self)(task.metric)
+        if self.metric:
+            return self
+        resolved = object.__new__(type(self))  # a copy, with what a subclass has stored
+        vars(resolved).update(vars(self))
+        Schedule.__init__(resolved, task.metric)
+        return resolved
 
     def start(self, n, rngs, vocabulary=None):
         if self.metric is None:

@@ -61,7 +61,7 @@ class SB3VecEnv(VecEnv):
             for row, info in zip(over.tolist(), self._final_infos(over), strict=True):
                 infos[row] = info
             state.begin(over)
-        return self.envs.observe(), rewards.astype(np.float32), dones, infos
+        return self.envs.observe(), rewards.astype(np.float32), dones.copy(), infos
 
     def _final_infos(self, rows: np.ndarray) -> list[dict[str, Any]]:
         """The infos of ``rows`` (k,), whose episodes have ended."""
