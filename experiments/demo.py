@@ -3,6 +3,9 @@
 For each reward and seed one run: a warm start by likelihood, then PPO. Two one-thread processes work side by
 side. Killed and started again, it goes on where it was. Everything is written to one folder: a figure
 of true score against steps with every curve, a report, and the runs themselves.
+
+Every agent is looked at twice on the same fixed validation episodes: greedy (the likeliest character each time)
+and sampled (as PPO trains it).
 """
 
 from __future__ import annotations
@@ -22,19 +25,20 @@ import tyro
 from tqdm import tqdm
 
 REWARDS = ("delta", "terminal")
+COLUMNS = {"score": "Greedy", "sampled": "Sampled"}  # of evaluations.csv
 
 
 @dataclass
 class DemoArgs:
     """SB3 PPO on spelling correction, paid at every character or at the end."""
 
-    env: str = "textgym/Spelling-v0"
+    env: str = "textgym/SpellingNoisy-v0"
     """The environment's id."""
     steps: int = 100_000
     """Tokens each run trains on."""
-    seeds: int = 2
+    seeds: int = 3
     """Runs of each reward."""
-    warm_start: int = 300
+    warm_start: int = 1000
     """Updates of maximum likelihood before PPO."""
     processes: int = 2
     """Runs at the same time, a thread each."""
@@ -115,23 +119,26 @@ class Lines:
     """The true scores that training is held against, on the same episodes."""
 
     copy_prompt: float
-    warm_start: float | None
+    warm_start: dict[str, float]  # by column
     overlap: float
 
 
-def curve(result: dict[str, Any]) -> tuple[np.ndarray, np.ndarray]:
+def curve(result: dict[str, Any], column: str) -> tuple[np.ndarray, np.ndarray]:
     """Steps and true scores of a run, from the agent that PPO started from."""
     rows = [row for row in result["evaluations"] if row["event"] != "start"] or result["evaluations"]
-    return np.array([row["steps"] for row in rows]), np.array([row["score"] for row in rows])
+    return np.array([row["steps"] for row in rows]), np.array([row[column] for row in rows])
 
 
 def lines_of(args: DemoArgs, results: list[dict[str, Any]]) -> Lines:
+    """Measured, not assumed."""
     from agents.baselines import make_baseline
     from agents.evaluate import evaluate, evaluation_env
 
     env = evaluation_env(args.env)
     copied = evaluate(make_baseline("copy_prompt", args.env, env.task), env, args.eval_episodes).mean_score
-    warm = float(np.mean([curve(result)[1][0] for result in results])) if args.warm_start else None
+    warm = (
+        {c: float(np.mean([curve(result, c)[1][0] for result in results])) for c in COLUMNS} if args.warm_start else {}
+    )
     return Lines(copied, warm, env.task.overlap)
 
 
@@ -142,46 +149,47 @@ def draw(args: DemoArgs, results: list[dict[str, Any]], lines: Lines) -> Path:
     matplotlib.use("Agg")
     import matplotlib.pyplot as plt
 
-    figure, axes = plt.subplots(figsize=(8, 5), layout="constrained")
-    # Okabe and Ito's colours are told apart by the colour-blind; the dashes also in print
+    figure, panels = plt.subplots(1, 2, figsize=(11, 4.5), layout="constrained", sharey=True)
+    # two of Okabe and Ito's colours, which the colour-blind tell apart; the dashes also in print
     styles = {
-        "delta": ("#0072B2", "-", "paid at once (delta)"),
-        "terminal": ("#D55E00", "--", "paid at the end (terminal)"),
+        "delta": {"color": "#0072B2", "linestyle": "-", "label": "paid at once (delta)"},
+        "terminal": {"color": "#D55E00", "linestyle": "--", "label": "paid at the end (terminal)"},
     }
-    for result in results:
-        colour, dashes, label = styles[result["reward"]]
-        steps, scores = curve(result)
-        axes.plot(steps, scores, dashes, color=colour, label=label, marker="o", markersize=3)
-    axes.axhline(lines.copy_prompt, color="black", linestyle=":", label=f"copy the prompt ({lines.copy_prompt:.3f})")
-    if lines.warm_start is not None:
-        axes.axhline(lines.warm_start, color="grey", linestyle="-.", label=f"warm start ({lines.warm_start:.3f})")
-    axes.set_xlabel("tokens of PPO")
-    axes.set_ylabel("true score: character accuracy, greedy")
-    axes.set_title(f"{args.env}, {args.eval_episodes} fixed validation episodes, every run drawn")
-    handles, labels = axes.get_legend_handles_labels()
+    for axes, (column, title) in zip(panels, COLUMNS.items(), strict=True):
+        for result in results:
+            axes.plot(*curve(result, column), marker="o", markersize=3, **styles[result["reward"]])
+        axes.axhline(lines.copy_prompt, color="black", linestyle=":", label="copy the prompt")
+        if lines.warm_start:
+            axes.axhline(lines.warm_start[column], color="grey", linestyle="-.", label="warm start")
+        axes.set_title(title)
+        axes.set_xlabel("tokens of reinforcement learning")
+        axes.grid(alpha=0.3)
+    panels[0].set_ylabel("true score (character accuracy)")
+    handles, labels = panels[0].get_legend_handles_labels()
     unique = dict(zip(labels, handles, strict=True))
-    axes.legend(unique.values(), unique.keys(), frameon=False)
-    axes.grid(alpha=0.3)
+    panels[1].legend(unique.values(), unique.keys(), frameon=False, loc="lower right")
+    figure.suptitle(f"{args.env}: {args.eval_episodes} fixed validation episodes, every run drawn")
     path = args.folder / "figure.png"
-    figure.savefig(path, dpi=150)
+    figure.savefig(path, dpi=120)
     plt.close(figure)
     return path
 
 
 def verdict(results: list[dict[str, Any]], lines: Lines) -> str:
-    """One sentence: which line was beaten by which reward's last agents, on average and in how many runs."""
-    parts = []
-    named = {"copy-the-prompt": lines.copy_prompt, "warm start": lines.warm_start}
-    for reward in REWARDS:
-        last = np.array([curve(result)[1][-1] for result in results if result["reward"] == reward])
-        for name, line in named.items():
-            if line is not None:
-                word = "beat" if last.mean() > line else "did not beat"
-                above = int((last > line).sum())
-                parts.append(
-                    f"{reward} {word} {name} ({last.mean():.3f} against {line:.3f}, {above} of {len(last)} runs)"
-                )
-    return "; ".join(parts) + "."
+    """One line: which line was beaten by the last agents of which reward, on average and in how many runs."""
+    sentences = []
+    for column, title in COLUMNS.items():
+        parts = []
+        named = {"copy-the-prompt": lines.copy_prompt, "the warm start": lines.warm_start.get(column)}
+        for reward in REWARDS:
+            last = np.array([curve(result, column)[1][-1] for result in results if result["reward"] == reward])
+            for name, line in named.items():
+                if line is not None:
+                    word = "beat" if last.mean() > line else "did not beat"
+                    above = f"{int((last > line).sum())} of {len(last)} runs"
+                    parts.append(f"{reward} {word} {name} ({last.mean():.3f} against {line:.3f}, {above})")
+        sentences.append(f"{title}: {', '.join(parts)}.")
+    return " ".join(sentences)
 
 
 def report(args: DemoArgs, results: list[dict[str, Any]], lines: Lines, seconds: float) -> Path:
@@ -198,25 +206,25 @@ def report(args: DemoArgs, results: list[dict[str, Any]], lines: Lines, seconds:
         "",
         "![true score against steps](figure.png)",
         "",
-        f"SB3 PPO on {args.env}, {args.steps:,} tokens a run after {args.warm_start} updates of likelihood. Both rewards pay",
-        "the same true score, and at discount 1 have the same return; `delta` pays it character by character, `terminal` at",
-        f"the end. Scores are of the last agents, greedy, on {args.eval_episodes} fixed validation episodes. {args.seeds} seeds a",
+        f"SB3 PPO on {args.env}, {args.steps:,} tokens a run after {args.warm_start} updates of likelihood. Both rewards",
+        "pay the same true score, and at discount 1 have the same return; `delta` pays it character by character, `terminal`",
+        f"at the end. Scores are of the last agents on {args.eval_episodes} fixed validation episodes. {args.seeds} seeds a",
         "reward show what happened, not what would happen again: no claim of significance.",
         "",
-        "| reward | seed | warm start | last | best |",
-        "|---|---|---|---|---|",
+        "| reward | seed | greedy: warm start | last | sampled: warm start | last |",
+        "|---|---|---|---|---|---|",
     ]
     for result in sorted(results, key=lambda r: (r["reward"], r["seed"])):
-        _, scores = curve(result)
-        row = f"{scores[0]:.3f} | {scores[-1]:.3f} | {scores.max():.3f}"
-        text.append(f"| {result['reward']} | {result['seed']} | {row} |")
+        scores = [curve(result, column)[1] for column in COLUMNS]
+        cells = [f"{value:.3f}" for each in scores for value in (each[0], each[-1])]
+        text.append(f"| {result['reward']} | {result['seed']} | {' | '.join(cells)} |")
     text += [
         "",
         f"Copying the prompt scores {lines.copy_prompt:.3f}. {lines.overlap:.0%} of the validation references occur",
         "word for word somewhere in the training text.",
         "",
     ]
-    text += ["| prompt | reference | start | delta | terminal |", "|---|---|---|---|---|"]
+    text += ["| prompt | reference | warm start | delta | terminal |", "|---|---|---|---|---|"]
     by_reward = {result["reward"]: result["texts"] for result in results if result["seed"] == 0}
     for i in range(6):
         episode = task.episode(i)
@@ -226,7 +234,7 @@ def report(args: DemoArgs, results: list[dict[str, Any]], lines: Lines, seconds:
             by_reward["delta"]["start"][i],
             *(by_reward[reward]["last"][i] for reward in REWARDS),
         ]
-        text.append("| " + " | ".join("`" + cell.replace("|", "¦") + "`" for cell in cells) + " |")
+        text.append("| " + " | ".join("`" + cell.replace("|", "¦").replace("`", "'") + "`" for cell in cells) + " |")
     versions = ", ".join(f"{name} {number}" for name, number in config["versions"].items())
     text += [
         "",

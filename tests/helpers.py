@@ -1,5 +1,7 @@
 """What several test files share: comparing nested results, choosing tokens, a task and rewards of a user's own."""
 
+import re
+
 import gymnasium as gym
 import numpy as np
 
@@ -7,6 +9,11 @@ from textgym import DatasetTask, EditDistance, Episode, RewardFunction, RewardSt
 
 MODES = ["NextStep", "SameStep", "Disabled"]
 MASKED = {"mask": {"name": "banned", "tokens": [0]}}
+
+
+def shown(value):
+    """``repr`` without memory addresses: parallel runs need the same names of tests in every process."""
+    return re.sub(r" at 0x[0-9a-f]+", "", repr(value))
 
 
 def assert_same(ours, theirs, where="result"):
@@ -49,6 +56,12 @@ def arrays(tree):
     elif isinstance(tree, (list, tuple, np.ndarray)):
         for value in tree:
             yield from arrays(value)
+
+
+def scribble_over(tree):
+    """Change every array."""
+    for array in arrays(tree):
+        array[...] = 1 if array.dtype == bool else 77
 
 
 def written(env, observations):
@@ -160,5 +173,8 @@ class _Vowels(RewardState):
         new = [sum(map("aeiou".count, piece)) for piece in step.pieces]
         for row, count in zip(step.rows.tolist(), new, strict=True):
             self.found[row] += count
-        self.terms = {"new_vowels": np.array(new, float), "many": np.array([0.1 * self.found[r] for r in step.rows.tolist()])}
+        self.terms = {
+            "new_vowels": np.array(new, float),
+            "many": np.array([0.1 * self.found[r] for r in step.rows.tolist()]),
+        }
         return self.terms["new_vowels"] + self.terms["many"]

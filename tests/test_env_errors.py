@@ -3,16 +3,32 @@
 import gymnasium as gym
 import numpy as np
 import pytest
-from helpers import MODES, Lottery, Phrases, assert_same, some_tokens, vector
+from helpers import MODES, Lottery, Phrases, assert_same, shown, some_tokens, vector
 
 from textgym import InvalidAction, ResetNeeded, TextGenEnv, TextGenVectorEnv
 
 # -- actions ------------------------------------------------------------------------------------------
 
-BAD_TOKENS = [-1, "V", 10**6, 2**63 - 1, 2**70, 1.0, np.float32(1), True, np.True_, "a", None, [1], np.zeros(1, int), [[1]], {}]
+BAD_TOKENS = [
+    -1,
+    "V",
+    10**6,
+    2**63 - 1,
+    2**70,
+    1.0,
+    np.float32(1),
+    True,
+    np.True_,
+    "a",
+    None,
+    [1],
+    np.zeros(1, int),
+    [[1]],
+    {},
+]
 
 
-@pytest.mark.parametrize("action", BAD_TOKENS, ids=repr)
+@pytest.mark.parametrize("action", BAD_TOKENS, ids=shown)
 def test_what_is_no_token_is_named_and_changes_nothing_in_a_single_env(action):
     env = TextGenEnv(Phrases, reward=[Lottery(), "delta"], mask={"name": "banned", "tokens": [1]})
     env.reset(seed=0)
@@ -48,7 +64,7 @@ BAD_BATCHES = [
 
 
 @pytest.mark.parametrize("mode", MODES)
-@pytest.mark.parametrize("actions, words", BAD_BATCHES, ids=repr)
+@pytest.mark.parametrize("actions, words", BAD_BATCHES, ids=shown)
 def test_what_are_no_tokens_is_named_and_changes_nothing_in_a_vector_env(actions, words, mode):
     env = vector("textgym/Copy-v0", 3, mode, reward=[Lottery(), "delta"])
     env.reset(seed=0)
@@ -77,7 +93,9 @@ def test_next_step_ignores_the_action_of_a_row_that_is_reset_even_out_of_range(d
 @pytest.mark.parametrize("mode", ["single", "vector"])
 def test_on_illegal_raise_names_the_token_and_changes_nothing(mode):
     kwargs = {"mask": {"name": "banned", "tokens": ["a"]}, "on_illegal": "raise", "reward": [Lottery(), "delta"]}
-    env = gym.make("textgym/Copy-v0", **kwargs).unwrapped if mode == "single" else vector("textgym/Copy-v0", 3, **kwargs)
+    env = (
+        gym.make("textgym/Copy-v0", **kwargs).unwrapped if mode == "single" else vector("textgym/Copy-v0", 3, **kwargs)
+    )
     env.reset(seed=0)
     env.step(2 if mode == "single" else np.array([2, 3, 4]))
     before = env.get_state()
@@ -120,7 +138,7 @@ def test_step_after_the_end_asks_for_a_reset_and_changes_nothing():
         env.step(after)
 
 
-@pytest.mark.parametrize("mask", [[True, True], np.ones(3, bool), np.zeros(2, bool), np.ones(2, int), "yes"], ids=repr)
+@pytest.mark.parametrize("mask", [[True, True], np.ones(3, bool), np.zeros(2, bool), np.ones(2, int), "yes"], ids=shown)
 def test_a_bad_reset_mask_is_refused_and_changes_nothing(mask):
     env = vector("textgym/Copy-v0", 2)
     env.reset(seed=0)
@@ -153,7 +171,9 @@ BAD_OPTIONS = [
 ]
 
 
-@pytest.mark.parametrize("options, error, words", BAD_OPTIONS, ids=lambda value: repr(value) if isinstance(value, dict) else "")
+@pytest.mark.parametrize(
+    "options, error, words", BAD_OPTIONS, ids=lambda value: repr(value) if isinstance(value, dict) else ""
+)
 @pytest.mark.parametrize("name", ["Copy-v0", "SpellingLong-v0"])
 def test_bad_reset_options_are_refused_and_change_nothing(name, options, error, words):
     if name != "Copy-v0":
@@ -235,7 +255,7 @@ def test_a_wrong_row_of_options_leaves_all_rows_alone():
         ({"reward": "detla"}, ValueError, "Did you mean 'delta'"),
         ({"reward": "delta:cerr"}, ValueError, "Did you mean 'cer'"),
     ],
-    ids=repr,
+    ids=shown,
 )
 def test_bad_keywords_are_refused_with_the_nearest_right_name(kwargs, error, words):
     for make in (gym.make, gym.make_vec):

@@ -124,7 +124,10 @@ def test_the_rows_of_a_group_meet_the_same_episodes_in_the_same_order(groups, si
     named = {}
     for row, episodes in enumerate(met):
         for count, (_, _, id) in enumerate(episodes):
-            assert named.setdefault(id, (row // size, count)) == (row // size, count)  # one id, one episode of one group
+            assert named.setdefault(id, (row // size, count)) == (
+                row // size,
+                count,
+            )  # one id, one episode of one group
         assert len({id for _, _, id in episodes}) == len(episodes)
     if seed is not None:
         plain = episodes_met(vector("textgym/Reverse-v0", groups), 60, np.random.default_rng(1), seed=seed)

@@ -29,14 +29,14 @@ def test_every_observation_shows_prompt_position_and_budget(env_id):
     assert env.observation_space.shape == (start + env.task.budget,)
     observation, _ = env.reset(seed=0)
     prompt = env.vocabulary.encode(env.episode.prompt)
-    tokens = []
+    tokens, terminated = [], False
     while True:
         assert (observation[: start - len(prompt)] == pad).all()
         assert (observation[start - len(prompt) : start] == prompt).all()
         assert observation[start : start + len(tokens)].tolist() == tokens
         assert (observation[start + len(tokens) :] == pad).all()
         assert env.observation_space.contains(observation)
-        if tokens and terminated:
+        if terminated:
             break
         tokens.append(int(rng.integers(env.action_space.n)))
         observation, _, terminated, truncated, info = env.step(tokens[-1])
@@ -85,7 +85,9 @@ def test_outcomes_are_in_the_last_info_only(env_id):
     assert set(results[-1][4]) == {"reward_terms", "score", "is_success", "text", "end_reason", "cer"}
 
 
-@pytest.mark.parametrize("reward", ["terminal", "every_step:cer", [Lottery(), Vowels()], {"name": "delta", "weight": -3}])
+@pytest.mark.parametrize(
+    "reward", ["terminal", "every_step:cer", [Lottery(), Vowels()], {"name": "delta", "weight": -3}]
+)
 def test_the_score_is_the_same_whatever_the_reward(env_id, reward):
     one = gym.make(env_id, disable_env_checker=True).unwrapped
     other = gym.make(env_id, reward=reward, disable_env_checker=True).unwrapped
@@ -105,7 +107,9 @@ def test_the_text_excludes_eos_and_what_is_unfinished_becomes_final_before_it_is
         text = results[-1][4]["text"]
         assert text == "\ufffd" + "!" * (env.task.budget - 1) * (len(end) > 1)
         assert results[-1][4]["score"] == env.task.score(text, env.episode)
-        assert sum(r[4]["reward_terms"]["delta:character_accuracy"] for r in results[1:]) == pytest.approx(results[-1][4]["score"])
+        assert sum(r[4]["reward_terms"]["delta:character_accuracy"] for r in results[1:]) == pytest.approx(
+            results[-1][4]["score"]
+        )
         assert results[-1][4]["reward_terms"]["terminal:character_accuracy"] == results[-1][4]["score"]
     last = play(env, [0] * 27 + [byte], options={"prompt": "x", "references": ["!" * 27 + "\ufffd"]})[-1]
     assert last[4]["end_reason"] == "budget" and last[4]["score"] == 1.0

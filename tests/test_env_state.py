@@ -1,4 +1,4 @@
-"""Saving, copying, and who owns what: get_state/set_state, deepcopy, pickle, and arrays that callers may scribble on."""
+"""Saving, copying, and who owns what: get_state, deepcopy, pickle, and arrays that callers may scribble on."""
 
 import copy
 import pickle
@@ -6,7 +6,7 @@ import pickle
 import gymnasium as gym
 import numpy as np
 import pytest
-from helpers import MASKED, MODES, Lottery, Phrases, Vowels, arrays, assert_same, some_tokens, vector
+from helpers import MASKED, MODES, Lottery, Phrases, Vowels, assert_same, scribble_over, some_tokens, vector
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -24,7 +24,15 @@ def first_letters(text, references):
 
 
 EVERYTHING = {
-    "reward": [Lottery(), Vowels(), "delta", "every_step:token_match", Delta(shortness), Delta(first_letters), "terminal:wer"],
+    "reward": [
+        Lottery(),
+        Vowels(),
+        "delta",
+        "every_step:token_match",
+        Delta(shortness),
+        Delta(first_letters),
+        "terminal:wer",
+    ],
     "mask": {"name": "banned", "tokens": [7]},
     "observe_mask": True,
     "metrics": ["token_match", "cer", "exact_match", shortness],
@@ -52,7 +60,9 @@ def go_on(env, actions, mode="single"):
 def bytes_and_others(draw_from, env, count):
     """Token ids, (count, ...): half of them parts of unfinished characters where the vocabulary has bytes."""
     tokens = env.vocabulary.encode("我爱你😀é ab" if env.vocabulary.kind != "character" else "我爱你 ab")
-    return draw_from.choice([*tokens, *range(min(env.vocabulary.size, 40))], (count, *np.shape(env.action_space.sample())))
+    return draw_from.choice(
+        [*tokens, *range(min(env.vocabulary.size, 40))], (count, *np.shape(env.action_space.sample()))
+    )
 
 
 @settings(deadline=None, max_examples=30)
@@ -121,7 +131,9 @@ def test_a_state_of_another_shape_is_refused(other):
 
 @pytest.mark.parametrize("mode", ["single", *MODES])
 @pytest.mark.parametrize("kind", sorted(VOCABULARIES))
-@pytest.mark.parametrize("copied", [copy.deepcopy, lambda env: pickle.loads(pickle.dumps(env))], ids=["deepcopy", "pickle"])
+@pytest.mark.parametrize(
+    "copied", [copy.deepcopy, lambda env: pickle.loads(pickle.dumps(env))], ids=["deepcopy", "pickle"]
+)
 def test_a_copy_in_mid_episode_has_the_same_future_and_a_life_of_its_own(copied, kind, mode):
     env, rng = make(kind, None if mode == "single" else 3, mode), np.random.default_rng(1)
     env.reset(seed=1)
@@ -179,11 +191,6 @@ def test_what_callers_do_to_returned_arrays_changes_nothing(mode, kwargs):
             observations, _ = same("reset", options={"reset_mask": over.copy()})
     for now, then in kept:
         assert_same(now, then, "an earlier result")
-
-
-def scribble_over(tree):
-    for array in arrays(tree):
-        array[...] = 1 if array.dtype == bool else 77
 
 
 @pytest.mark.parametrize("kwargs", [MASKED, EVERYTHING], ids=["masked", "everything"])

@@ -191,7 +191,7 @@ def test_illegal_end():
     assert not env.action_masks()[env.vocabulary.eos]
     env.step(env.vocabulary.eos)
     page = env.render()
-    assert line(page, "text") == "(<illegal>"
+    assert line(page, "text") == "(<illegal <eos>>"
     assert "illegal=-1" in page and line(page, "end") == "illegal, score 0"
     assert float(line(page, "return").split(",")[0]) == pytest.approx(-1)
     assert as_picture(env.state, 0).shape == made("masked", "rgb_array").render().shape

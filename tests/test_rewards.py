@@ -14,7 +14,6 @@ from textgym import (
     Episode,
     EveryStep,
     ExactMatch,
-    RewardFunction,
     Schedule,
     Terminal,
     TextGenEnv,
@@ -112,7 +111,9 @@ def test_delta_adds_up_to_terminal_in_every_mode(mode, metric):
 
 def test_a_schedule_without_a_metric_pays_the_tasks_own_score():
     for spec in ("delta", "delta:score", Delta(), {"name": "delta"}, {"name": "delta", "metric": "score"}):
-        results = play(make(spec), VOCABULARIES["byte_bpe"].encode("the cat"), options={"prompt": "", "references": ["the cat"]})
+        results = play(
+            make(spec), VOCABULARIES["byte_bpe"].encode("the cat"), options={"prompt": "", "references": ["the cat"]}
+        )
         assert sum(reward for _, reward, *_ in results[1:]) == pytest.approx(1.0)
         assert list(results[1][4]["reward_terms"]) == ["delta:character_accuracy"]
     with pytest.raises(ValueError, match="task's own score"):
@@ -185,7 +186,6 @@ def test_terms_of_one_name_are_numbered():
 pays_length = Delta(lambda text, references: len(text))
 
 
-
 @pytest.mark.parametrize(
     "spec, terms",
     [
@@ -198,15 +198,19 @@ pays_length = Delta(lambda text, references: len(text))
         ({"name": "delta", "metric": share_of_vowels, "weight": -1}, ["delta:share_of_vowels"]),
         ({"name": "delta:cer", "weight": 0.5}, ["delta:cer"]),
         ({"name": "helpers:Lottery", "weight": 2}, ["lottery"]),
-        (["delta", {"name": "terminal", "metric": "wer"}, Lottery()], ["delta:character_accuracy", "terminal:wer", "lottery"]),
+        (
+            ["delta", {"name": "terminal", "metric": "wer"}, Lottery()],
+            ["delta:character_accuracy", "terminal:wer", "lottery"],
+        ),
         (Delta(EditDistance("word", "distance")), ["delta:word_distance"]),
     ],
-    ids=repr,
 )
 def test_a_reward_can_be_a_string_a_dict_a_list_or_an_object(spec, terms):
     env = make(spec)
     assert list(play(env, [4])[1][4]["reward_terms"]) == terms
-    assert list(TextGenVectorEnv(Phrases, 2, reward=spec).state.reward.resolve(env.task).name) == list(env.state.reward.name)
+    assert list(TextGenVectorEnv(Phrases, 2, reward=spec).state.reward.resolve(env.task).name) == list(
+        env.state.reward.name
+    )
 
 
 @pytest.mark.parametrize(
@@ -227,7 +231,6 @@ def test_a_reward_can_be_a_string_a_dict_a_list_or_an_object(spec, terms):
         (3.0, TypeError, "3.0"),
         (Delta, TypeError, "Delta"),
     ],
-    ids=repr,
 )
 def test_what_is_no_reward_is_refused_with_the_nearest_right_name(spec, error, words):
     with pytest.raises(error) as raised:
@@ -259,7 +262,9 @@ def test_one_recipe_shared_by_many_environments_pays_each_as_if_alone():
     tokens = {seed: rng.integers(0, 100, 20) for seed in seeds}
     alone = {}
     for seed in seeds:
-        env = make(Lottery() + Delta(share_of_vowels) + Vowels() + Delta("token_match") + EveryStep(EditDistance("word")))
+        env = make(
+            Lottery() + Delta(share_of_vowels) + Vowels() + Delta("token_match") + EveryStep(EditDistance("word"))
+        )
         alone[seed] = play(env, tokens[seed], seed=seed)[1:]
     envs = {seed: make(shared) for seed in seeds}
     for seed, env in envs.items():

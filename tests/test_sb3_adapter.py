@@ -1,4 +1,4 @@
-"""SB3VecEnv is n single environments as Stable-Baselines3 sees them: DummyVecEnv is the oracle. And algorithms run on it."""
+"""SB3VecEnv is n single environments as Stable-Baselines3 sees them, DummyVecEnv the oracle; algorithms run on it."""
 
 import copy
 import pickle
@@ -6,8 +6,7 @@ import pickle
 import gymnasium as gym
 import numpy as np
 import pytest
-from helpers import MASKED, Lottery, Phrases, Vowels, arrays, assert_same, some_tokens, vector
-from test_env_state import scribble_over
+from helpers import MASKED, Lottery, Phrases, Vowels, assert_same, scribble_over, some_tokens, vector
 
 pytest.importorskip("stable_baselines3")
 from stable_baselines3 import A2C, DQN, PPO
@@ -69,10 +68,19 @@ def test_every_id_equals_dummy_vec_env_step_by_step(env_id, settings):
 
 
 def test_seeds_and_options_are_used_once():
-    ours, theirs = make_vec_env("textgym/Copy-v0", N, seed=3, monitor=False), DummyVecEnv([lambda: gym.make("textgym/Copy-v0")] * N)
+    ours, theirs = (
+        make_vec_env("textgym/Copy-v0", N, seed=3, monitor=False),
+        DummyVecEnv([lambda: gym.make("textgym/Copy-v0")] * N),
+    )
     theirs.seed(3)
     indices = [{"index": i} for i in (4, 0, 2)]
-    for options in (None, indices, {"prompt": "abc"}, [{"prompt": p, "references": [p, "a"]} for p in ("a", "ba", "")], None):
+    for options in (
+        None,
+        indices,
+        {"prompt": "abc"},
+        [{"prompt": p, "references": [p, "a"]} for p in ("a", "ba", "")],
+        None,
+    ):
         if options is not None:
             ours.set_options(options), theirs.set_options(options)
         assert_same(ours.reset(), theirs.reset())
@@ -108,7 +116,6 @@ def test_what_callers_do_to_returned_arrays_changes_nothing():
         observations = expected[0]
     for now, then in kept:
         assert_same(now, then)
-    assert len(list(arrays(kept))) > 100
 
 
 def test_attributes_and_methods_of_rows():
@@ -183,7 +190,9 @@ def test_algorithms_learn_log_the_score_save_and_load(algorithm, observe_mask, t
     for info in model.ep_info_buffer:
         assert 0 <= info["score"] <= 1 and info["cer"] >= 0 and 1 <= info["l"] <= env.get_attr("task")[0].budget
     model.save(tmp_path / "model")
-    loaded = type(model).load(tmp_path / "model", env=make_vec_env("textgym/Copy-v0", 2, observe_mask=observe_mask, **MASKED))
+    loaded = type(model).load(
+        tmp_path / "model", env=make_vec_env("textgym/Copy-v0", 2, observe_mask=observe_mask, **MASKED)
+    )
     env.seed(1)
     observations = env.reset()
     assert_same(*(each.predict(observations, deterministic=True)[0] for each in (model, loaded)))
