@@ -167,7 +167,7 @@ def draw(args: DemoArgs, results: list[dict[str, Any]], lines: Lines) -> Path:
     panels[0].set_ylabel("true score (character accuracy)")
     handles, labels = panels[0].get_legend_handles_labels()
     unique = dict(zip(labels, handles, strict=True))
-    panels[1].legend(unique.values(), unique.keys(), frameon=False, loc="lower right")
+    panels[0].legend(unique.values(), unique.keys(), frameon=False, loc="lower right")
     figure.suptitle(f"{args.env}: {args.eval_episodes} fixed validation episodes, every run drawn")
     path = args.folder / "figure.png"
     figure.savefig(path, dpi=120)
@@ -192,24 +192,22 @@ def verdict(results: list[dict[str, Any]], lines: Lines) -> str:
     return " ".join(sentences)
 
 
-def report(args: DemoArgs, results: list[dict[str, Any]], lines: Lines, seconds: float) -> Path:
+def report(args: DemoArgs, results: list[dict[str, Any]], lines: Lines) -> Path:
     """The Markdown report; its first line is the verdict."""
     from agents.evaluate import evaluation_env
 
     task = evaluation_env(args.env).task
     config = json.loads((args.folder / f"{REWARDS[0]}-s0" / "config.json").read_text())
     text = [
-        verdict(results, lines),
-        "",
-        f"Everything is in `{args.folder}`: this report, `figure.png`, and a folder a run (evaluations.csv, last.zip,",
-        "logs).",
+        f"{verdict(results, lines)} All of it is in `{args.folder}`: figure.png, report.md, a folder a run.",
         "",
         "![true score against steps](figure.png)",
         "",
-        f"SB3 PPO on {args.env}, {args.steps:,} tokens a run after {args.warm_start} updates of likelihood. Both rewards",
-        "pay the same true score, and at discount 1 have the same return; `delta` pays it character by character, `terminal`",
-        f"at the end. Scores are of the last agents on {args.eval_episodes} fixed validation episodes. {args.seeds} seeds a",
-        "reward show what happened, not what would happen again: no claim of significance.",
+        f"SB3 PPO on {args.env}, {args.steps:,} tokens a run after {args.warm_start} updates of likelihood. Both",
+        "rewards pay the same true score, and at discount 1 have the same return; `delta` pays it character by",
+        "character, `terminal` at the end. Greedy: the likeliest character each time; sampled: as PPO trains it.",
+        f"Scores are of the last agents on {args.eval_episodes} fixed validation episodes. {args.seeds} seeds a reward",
+        "show what happened, not what would happen again: no claim of significance.",
         "",
         "| reward | seed | greedy: warm start | last | sampled: warm start | last |",
         "|---|---|---|---|---|---|",
@@ -236,9 +234,11 @@ def report(args: DemoArgs, results: list[dict[str, Any]], lines: Lines, seconds:
         ]
         text.append("| " + " | ".join("`" + cell.replace("|", "¦").replace("`", "'") + "`" for cell in cells) + " |")
     versions = ", ".join(f"{name} {number}" for name, number in config["versions"].items())
+    seconds = sum(result["evaluations"][-1]["wall_s"] for result in results)
     text += [
         "",
-        f"Data and vocabulary {config['fingerprint']} ({versions}). {seconds:.0f} s on {os.cpu_count()} cores.",
+        f"Data and vocabulary {config['fingerprint']} ({versions}). Seconds of the {len(results)} runs, one thread each,",
+        f"{args.processes} at a time: {seconds:.0f} added up.",
     ]
     path = args.folder / "report.md"
     path.write_text("\n".join(text) + "\n")
@@ -248,12 +248,11 @@ def report(args: DemoArgs, results: list[dict[str, Any]], lines: Lines, seconds:
 def main() -> None:
     args = tyro.cli(DemoArgs, prog="python -m experiments.demo")
     os.environ.setdefault("OMP_NUM_THREADS", "1")
-    started = time.monotonic()
     args.folder.mkdir(parents=True, exist_ok=True)
     results = run_all(args)
     lines = lines_of(args, results)
     figure = draw(args, results, lines)
-    path = report(args, results, lines, time.monotonic() - started)
+    path = report(args, results, lines)
     print(path.read_text())
     print(f"figure {figure}\nreport {path}")
 

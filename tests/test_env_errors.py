@@ -257,6 +257,7 @@ def test_a_wrong_row_of_options_leaves_all_rows_alone():
     ],
     ids=shown,
 )
+@pytest.mark.filterwarnings("ignore:.*render_mode")
 def test_bad_keywords_are_refused_with_the_nearest_right_name(kwargs, error, words):
     for make in (gym.make, gym.make_vec):
         with pytest.raises(error) as raised:

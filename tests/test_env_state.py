@@ -121,6 +121,23 @@ def test_the_generator_of_a_single_env_is_the_restored_one():
     assert_same([other.reset() for _ in range(5)], [env.reset() for _ in range(5)])
 
 
+def test_a_single_env_and_a_batch_of_one_can_exchange_their_states():
+    for kwargs in ({}, {"reward": "delta", "mask": None, "observe_mask": False, "metrics": ["token_match"]}):
+        single, batch = make(**kwargs), make(n=1, mode="Disabled", **kwargs)
+        single.reset(seed=4)
+        single.step(3)
+        batch.set_state(single.get_state())
+        another = make(**kwargs)
+        another.set_state(batch.get_state())
+        for token in (5, 6, single.vocabulary.eos):
+            expected, row = single.step(token), batch.step([token])
+            assert_same(another.step(token), expected)
+            for name, value in expected[4].items():
+                if name != "reward_terms":
+                    assert_same(row[4][name][0], np.asarray(value)[()] if not isinstance(value, str) else value)
+            assert row[1].shape == (1,) and row[1][0] == expected[1]
+
+
 @pytest.mark.parametrize("other", [{"n": 2}, {"n": 3, "budget": 30}, {"n": None}])
 def test_a_state_of_another_shape_is_refused(other):
     env = make(n=3)

@@ -93,7 +93,7 @@ def test_a_faulty_reward_stops_the_env_until_it_is_reset(fault, mask, mode):
 
 
 def test_a_faulty_part_of_a_sum_is_named():
-    for fault, words in (("pays NaN", "faulty = nan"), ("raises", "my mistake"), ("pays too many", "")):
+    for fault, words in (("pays NaN", "faulty = nan"), ("raises", "my mistake"), ("pays too many", "faulty")):
         for mode in ("single", "SameStep"):
             env = make(mode, Delta() + 0.5 * Faulty(FAULTS[fault][0], at=1) + Terminal("cer"))
             env.reset(seed=0)
@@ -202,6 +202,24 @@ def test_a_faulty_metric_stops_the_env_until_it_is_reset(result, mask, mode):
             env.step(tokens(mode))
         env.reset(seed=0)
         assert np.all(env.step(tokens(mode))[1] == 0.5)
+
+
+@pytest.mark.parametrize("mode", ["single", *MODES])
+def test_a_metric_to_report_that_raises_stops_the_env_until_it_is_reset(mode):
+    def never_short(text, references):
+        return 1 / (len(text) - 1)
+
+    env = make(mode, "delta", metrics=["cer", never_short])
+    env.reset(seed=0)
+    env.step(tokens(mode))
+    with pytest.raises(RewardError, match="never_short.*ZeroDivisionError"):
+        env.step(tokens(mode, env.vocabulary.eos))
+    with pytest.raises(ResetNeeded):
+        env.step(tokens(mode))
+    env.reset(seed=0)
+    for token in (0, 0, env.vocabulary.eos):
+        results = env.step(tokens(mode, token))
+    assert np.all(results[4].get("final_info", results[4])["never_short"] == 1.0)
 
 
 class Longest(Metric):

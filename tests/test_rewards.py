@@ -8,12 +8,16 @@ from hypothesis import strategies as st
 
 import textgym
 from textgym import (
+    BatchMetric,
+    BatchProgress,
     CharacterMatch,
     Delta,
     EditDistance,
     Episode,
     EveryStep,
     ExactMatch,
+    RewardFunction,
+    RewardState,
     Schedule,
     Terminal,
     TextGenEnv,
@@ -254,6 +258,89 @@ def test_a_users_reward_state_sees_every_piece_of_every_row(mode):
         assert np.atleast_1d(reward)[0] == pytest.approx(new + 0.1 * count)
         if mode != "single":
             assert reward[1] == 0.0
+
+
+class Counter(RewardFunction):
+    """Pays 1, in the given type."""
+
+    name = "counter"
+    needs_text = False
+
+    def __init__(self, dtype, couples_rows=False):
+        self.dtype, self.couples_rows = dtype, couples_rows
+
+    def start(self, n, rngs, vocabulary=None):
+        return _Counter(self.dtype)
+
+
+class _Counter(RewardState):
+    def __init__(self, dtype):
+        self.dtype = dtype
+
+    def reset(self, rows, episodes):
+        pass
+
+    def step(self, step):
+        assert step.pieces is None  # nobody asked for text
+        self.terms = {"counter": np.ones(len(step.rows), self.dtype)}
+        return self.terms["counter"]
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.int64, bool])
+def test_rewards_and_terms_are_float64_whatever_a_user_pays_in(dtype):
+    for mode in MODES:
+        env = TextGenVectorEnv(Phrases, 2, reward=Counter(dtype), autoreset_mode=mode)
+        env.reset(seed=0)
+        for actions in ([1, 1], [1, env.vocabulary.eos]):
+            _, rewards, _, _, infos = env.step(actions)
+            found = [rewards, *env.last_reward_terms.values()]
+            found += [i["reward_terms"]["counter"] for i in (infos, infos.get("final_info", infos))]
+            assert [array.dtype for array in found] == [np.float64] * 4
+
+
+def test_a_sum_couples_rows_and_needs_text_where_one_of_its_parts_does():
+    alone, coupled = Counter(float), Counter(float, couples_rows=True)
+    assert not (alone + alone).couples_rows and (alone + 2 * coupled).couples_rows
+    assert not (alone + Delta("token_match")).needs_text and (alone + Delta("cer")).needs_text
+
+
+class Lengths(BatchMetric):
+    """As a metric with a model would be: one call a step for all rows. Here: characters of the text / 10."""
+
+    name = "lengths"
+    needs_text = True
+
+    def start_rows(self, n, vocabulary):
+        return _Lengths(n)
+
+
+class _Lengths(BatchProgress):
+    def __init__(self, n):
+        self.size, self.calls = np.zeros(n), 0
+
+    def reset(self, rows, episodes):
+        self.size[rows] = 0
+
+    def value(self, step):
+        self.calls += 1
+        self.size[step.rows] += list(map(len, step.pieces))
+        return (self.size[step.rows] + list(map(len, step.provisional))) / 10
+
+
+@pytest.mark.parametrize("mode", ["single", *MODES])
+def test_a_metric_for_all_rows_at_once_is_called_once_a_step(mode):
+    kwargs = {"reward": [Delta(Lengths()), EveryStep(Lengths())], "metrics": [Lengths()]}
+    env = make(**kwargs) if mode == "single" else TextGenVectorEnv(Phrases, 2, autoreset_mode=mode, **kwargs)
+    env.reset(seed=0)
+    text, results = "我 am", None
+    tokens = [*env.vocabulary.encode(text).tolist(), env.vocabulary.eos]
+    total = 0
+    for token in tokens:
+        results = env.step(token if mode == "single" else [token, token])
+        info = results[4].get("final_info", results[4])
+        total += info["reward_terms"]["delta:lengths"]
+    assert np.all(total == pytest.approx(len(text) / 10)) and np.all(info["lengths"] == len(text) / 10)
+    assert env.state.following[0].calls == len(tokens) == env.state.paying.states[0].metric.calls
 
 
 def test_one_recipe_shared_by_many_environments_pays_each_as_if_alone():

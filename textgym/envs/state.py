@@ -59,6 +59,7 @@ class TextGenState(RunningState):
             "vocabulary",
             "all_rows",
             "text_start",
+            "scalar",
             "rngs",
             "reward_rngs",
         }
@@ -242,7 +243,7 @@ class TextGenState(RunningState):
             raise error
         if terms.keys() != self.terms.keys():
             self.terms = {name: np.zeros(self.n) for name in terms}
-        self.terms = {name: step.put(self.terms[name], paid) for name, paid in terms.items()}
+        self.terms = {name: step.put(self.terms[name], np.asarray(paid, np.float64)) for name, paid in terms.items()}
         if self.payments is not None:
             written = step.lengths if step.illegal is None else step.lengths + step.illegal
             self.payments[step.rows, written - 1] = rewards
@@ -270,7 +271,19 @@ class TextGenState(RunningState):
         return self.vocabulary.decode(self.window[row, start : start + self.lengths[row]])
 
     def outcomes(self, rows: np.ndarray) -> dict[str, list[Any]]:
-        """What is reported of the episodes of ``rows`` (k,) that have ended: name -> k values."""
+        """What is reported of the episodes of ``rows`` (k,) that have ended: name -> k values.
+
+        Raises:
+            RewardError: the task's score or a metric raised. Only a reset of all rows helps.
+        """
+        try:
+            return self._outcomes(rows)
+        except Exception as error:
+            self.failure = f"{type(error).__name__}: {error}"
+            names = ", ".join(["score", *(metric.name for metric in self.metrics)])
+            raise RewardError(f"one of the metrics to report ({names}) raised {self.failure}") from error
+
+    def _outcomes(self, rows: np.ndarray) -> dict[str, list[Any]]:
         eos, metrics = self.vocabulary.eos, [m for m in self.metrics if isinstance(m, Metric)]
         report: dict[str, list[Any]] = {"end_reason": [], "score": [], "is_success": [], "text": []}
         report |= {metric.name: [] for metric in self.metrics}
