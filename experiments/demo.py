@@ -237,8 +237,8 @@ def report(args: DemoArgs, results: list[dict[str, Any]], lines: Lines) -> Path:
     seconds = sum(result["evaluations"][-1]["wall_s"] for result in results)
     text += [
         "",
-        f"Data and vocabulary {config['fingerprint']} ({versions}). Seconds of the {len(results)} runs, one thread each,",
-        f"{args.processes} at a time: {seconds:.0f} added up.",
+        f"Data and vocabulary {config['fingerprint']} ({versions}).",
+        f"The {len(results)} runs, {args.processes} at a time and a thread each, took {seconds:.0f} s added up.",
     ]
     path = args.folder / "report.md"
     path.write_text("\n".join(text) + "\n")

@@ -223,7 +223,7 @@ def test_play_an_illegal_token_and_take_it_back(play):
         [":legal", "", ":undo", ":quit"], "Brackets-v0", "--set", "mask=task", "--seed", "1", "--set", "length=32"
     )
     legal, ended = out.split("\n> ")[1:3]
-    assert "<eos>" not in legal and "<illegal>" in ended and "illegal, score 0" in ended
+    assert "<eos>" not in legal and "<illegal <eos>>" in ended and "illegal, score 0" in ended
 
 
 def test_tokens_refused_by_the_environment_are_not_played(play):

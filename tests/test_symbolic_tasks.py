@@ -112,7 +112,7 @@ def test_budget(task):
         with pytest.raises(ValueError, match="budget"):
             task(budget=budget)
     if task is not Addition and task is not Brackets:  # those have answers of one character
-        with pytest.raises(ValueError, match="Use a larger size or budget"):
+        with pytest.raises(ValueError, match="use a larger size or budget"):
             task(budget=2)
     with pytest.raises(ValueError, match="Did you mean 'test'"):
         task(split="tests")

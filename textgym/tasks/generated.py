@@ -12,13 +12,14 @@ from textgym.tasks.base import SPLITS, Task
 from textgym.tokenizers import make_vocabulary
 
 _TRIES = 10_000
-_PROBES = 64
+_PROBES = 100  # episodes looked at when a task is built
 
 
 class GeneratedTask(Task):
     """A task that makes its episodes: subclasses give :meth:`generate` and ``metric``.
 
     Splits are disjoint by prompt: of all prompts 8 in 10 are train, 1 validation, 1 test, by a checksum.
+    Episodes that do not fit are never returned; ``dropped`` counts them among the first 100 generated.
     Tasks whose prompt is always the same set ``one_prompt = True``: all splits are then the same.
 
     Args:
@@ -56,6 +57,8 @@ class GeneratedTask(Task):
         self._by_character = vocabulary.kind == "character"
         if self._by_character:
             vocabulary.encode(alphabet)  # raises where a vocabulary given by the user lacks a character
+        rng = np.random.default_rng(0)
+        self.dropped.update(filter(None, (self._misfit(self.generate(rng)) for _ in range(_PROBES))))
         self._check_round_trip(map(self.episode, range(_PROBES)))
 
     @abstractmethod
