@@ -161,6 +161,39 @@ def test_a_group_size_that_does_not_divide_the_rows_is_refused(size):
         vector("textgym/Copy-v0", 4, group_size=size)
 
 
+def test_what_would_tear_a_group_apart_is_refused_and_changes_nothing():
+    env = vector("textgym/Copy-v0", 4, "Disabled", group_size=2)
+    first = np.array([True, False, False, False])
+    with pytest.raises(ValueError, match="all rows of group 0"):
+        env.reset(options={"reset_mask": first})  # row 1 could not have the stream of row 0
+    env.reset(seed=[3, 3, 5, 5], options={"index": [1, 1, 2, 2]})
+    before = env.get_state()
+    for kwargs in (
+        {"seed": [3, 4, 5, 5]},
+        {"options": {"index": [1, 1, 1, 2]}},
+        {"options": {"prompt": ["a", "a", "a", "b"]}},
+        {"seed": 3, "options": {"reset_mask": first}},
+        {"options": {"reset_mask": first, "index": 7}},
+    ):
+        with pytest.raises(ValueError, match="all rows of group [01]"):
+            env.reset(**kwargs)
+        assert_same(env.get_state(), before)
+    env.reset(options={"reset_mask": first})  # goes on with the stream: its group will follow
+    env.reset(options={"reset_mask": ~first})
+    assert env.episodes[0] == env.episodes[1] and env.episodes[2] == env.episodes[3]
+    env.reset(options={"reset_mask": first | np.roll(first, 1), "index": 7})
+
+
+def test_a_seed_that_is_none_changes_nothing():
+    env = vector("textgym/Copy-v0", 3)
+    env.reset(seed=0)
+    before = env.get_state()
+    for seed in ([1, 2, -1], -5, [1, 2, "3"], [1, 2, 3.5]):
+        with pytest.raises(gym.error.Error):
+            env.reset(seed=seed)
+        assert_same(env.get_state(), before)
+
+
 def test_seeds_of_the_wrong_number_are_refused():
     env = TextGenVectorEnv(Phrases, 3)
     with pytest.raises(ValueError, match="3 rows, got 2"):

@@ -204,6 +204,7 @@ def test_what_callers_do_to_returned_arrays_changes_nothing(mode, kwargs):
         for name in ("action_masks", "get_state"):
             scribble_over(getattr(env, name)())
         scribble_over(env.last_reward_terms)
+        assert_same(env.get_state(), twin.get_state())
         if mode == "Disabled" and over.any():
             observations, _ = same("reset", options={"reset_mask": over.copy()})
     for now, then in kept:

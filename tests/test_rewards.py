@@ -343,6 +343,66 @@ def test_a_metric_for_all_rows_at_once_is_called_once_a_step(mode):
     assert env.state.following[0].calls == len(tokens) == env.state.paying.states[0].metric.calls
 
 
+class Reader(RewardFunction):
+    """Keeps what it is told of each row."""
+
+    name = "reader"
+
+    def start(self, n, rngs, vocabulary=None):
+        return _Reader(n)
+
+
+class _Reader(RewardState):
+    def __init__(self, n):
+        self.committed, self.shown, self.episodes = [""] * n, [""] * n, [None] * n
+
+    def reset(self, rows, episodes):
+        for row, episode in zip(rows.tolist(), episodes, strict=True):
+            self.committed[row], self.shown[row], self.episodes[row] = "", "", episode
+
+    def step(self, step):
+        assert step.episodes == [self.episodes[row] for row in step.rows.tolist()]
+        for row, piece, provisional, ended in zip(step.rows, step.pieces, step.provisional, step.ended, strict=True):
+            self.committed[row] += piece
+            self.shown[row] = self.committed[row] + provisional
+            assert not (ended and provisional)
+        self.terms = {"reader": np.zeros(len(step.rows))}
+        return self.terms["reader"]
+
+
+@pytest.mark.parametrize("mode", ["single", *MODES])
+@pytest.mark.parametrize("kind", sorted(VOCABULARIES))
+def test_rewards_are_told_the_text_of_every_row_at_every_token(kind, mode):
+    kwargs = {"tokenizer": VOCABULARIES[kind], "reward": Reader(), "mask": {"name": "banned", "tokens": [1]}}
+    single = mode == "single"
+    env = TextGenEnv(Phrases, **kwargs) if single else TextGenVectorEnv(Phrases, 3, autoreset_mode=mode, **kwargs)
+    rng, texts, ends = np.random.default_rng(0), [[]] if single else [[], [], []], 0
+    env.reset(seed=0)
+    some = [*env.vocabulary.encode("我爱a"), 1, env.vocabulary.eos, *range(2, 12)]
+    over, reader = np.zeros(len(texts), bool), env.state.paying
+    for _ in range(150):
+        if over.any() and mode in ("single", "Disabled"):
+            env.reset(**({} if single else {"options": {"reset_mask": over}}))
+        tokens = rng.choice(some, len(texts))
+        waiting = over & (mode == "NextStep")
+        for row, token in enumerate(tokens.tolist()):
+            texts[row] = [] if over[row] and mode != "NextStep" else texts[row]
+            texts[row] = [] if waiting[row] else texts[row] + [token] * (token != 1)
+        results = env.step(tokens[0] if single else tokens)
+        over = np.atleast_1d(results[2])
+        final = results[4].get("final_info", results[4]).get("text")
+        for row in range(len(texts)):
+            text = env.vocabulary.decode(texts[row])
+            if over[row]:
+                assert (final if single else final[row]) == text
+            else:
+                assert reader.shown[row] == text
+            if over[row] and mode != "SameStep":
+                assert reader.committed[row] == text
+        ends += over.sum()
+    assert ends > 5
+
+
 def test_one_recipe_shared_by_many_environments_pays_each_as_if_alone():
     shared = Lottery() + Delta(share_of_vowels) + Vowels() + Delta("token_match") + EveryStep(EditDistance("word"))
     seeds, rng = [0, 1, 2], np.random.default_rng(0)

@@ -1,5 +1,7 @@
 """textgym: text generation as Gymnasium environments with rewards paid at every token."""
 
+from importlib import import_module
+
 from textgym.envs.single import TextGenEnv
 from textgym.envs.vector import TextGenVectorEnv
 from textgym.episode import Episode, Step
@@ -60,3 +62,10 @@ __all__ = [
 ]
 
 register_all()
+
+
+def __getattr__(name: str):
+    """``textgym.sb3``, which loads torch, when it is first used."""
+    if name == "sb3":
+        return import_module("textgym.sb3")
+    raise AttributeError(f"module 'textgym' has no attribute {name!r}")

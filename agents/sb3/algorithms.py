@@ -29,12 +29,11 @@ class Algorithm:
     """One row of the table.
 
     Attributes:
-        name: in commands.
+        name: in commands, and in :func:`textgym.sb3.encoders.policy_kwargs`.
         path: "package.module:Class".
         policy: SB3's names of the policy for a window and for a dict of window and mask.
         actor_critic: it has a policy network, whose likelihood a warm start can raise.
         masks: "observed" (a masked policy, where ``observe_mask=True``), "native" (asks the env) or "none".
-        encoder_name: what :func:`textgym.sb3.encoders.policy_kwargs` calls it.
     """
 
     name: str
@@ -42,10 +41,6 @@ class Algorithm:
     policy: tuple[str, str] = ("MlpPolicy", "MultiInputPolicy")
     actor_critic: bool = True
     masks: str = "none"
-
-    @property
-    def encoder_name(self) -> str:
-        return self.name.replace("qr_dqn", "qrdqn")
 
     @property
     def can_warm_start(self) -> bool:
@@ -153,7 +148,7 @@ def build(
     """
     row = algorithm(algo)
     kwargs = {name: _schedule(value) for name, value in kwargs.items()}
-    policy = policy_kwargs(encoder, algo=row.encoder_name, prompt_length=prompt_length, **encoder_kwargs)
+    policy = policy_kwargs(encoder, algo=row.name, prompt_length=prompt_length, **encoder_kwargs)
     policy |= kwargs.pop("policy_kwargs", {})
     return row.load()(row.policy_for(env.observation_space), env, policy_kwargs=policy, **kwargs)
 

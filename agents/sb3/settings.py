@@ -94,7 +94,7 @@ def resolve(args: TrainArgs) -> dict[str, Any]:
         if merged.get(name, least) < least:
             raise ValueError(f"{name} must be at least {least}, got {merged[name]}")
     check_keywords(args.algo, {name: value for name, value in merged.items() if name not in OURS})
-    policy_kwargs(merged["encoder"], algo=algorithm(args.algo).encoder_name, **merged["encoder_kwargs"])  # raises
+    policy_kwargs(merged["encoder"], algo=algorithm(args.algo).name, **merged["encoder_kwargs"])  # raises
     reward = args.reward if args.reward is not None else gym.spec(args.env).kwargs["reward"]
     settings = {f.name: getattr(args, f.name) for f in dataclasses.fields(args)}
     settings |= {

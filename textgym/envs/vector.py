@@ -89,12 +89,12 @@ class TextGenVectorEnv(VectorEnv):
         mask = options.pop("reset_mask", None)
         rows = self.state.all_rows if mask is None else np.flatnonzero(self._checked_mask(mask))
         episodes = requested_episodes(self.task, options, rows.tolist(), self.num_envs)
-        fresh: dict[int, int] = {}  # group -> the seed of its rows that have no stream yet
-        for row, row_seed in zip(rows.tolist(), self._seeds(seed, rows), strict=True):
-            if row_seed is None and self.state.rngs[row] is None:
-                row_seed = fresh.setdefault(row // (self.group_size or 1), seeding.np_random(None)[1])
-            if row_seed is not None:
-                self.state.give_stream(row, seeding.np_random(row_seed)[0])
+        seeds = self._seeds(seed, rows)
+        self._check_groups(rows, seeds, episodes)
+        streams = [None if row_seed is None else seeding.np_random(row_seed)[0] for row_seed in seeds]
+        for row, stream in zip(rows.tolist(), streams, strict=True):
+            if stream is not None:
+                self.state.give_stream(row, stream)
         self.state.begin(rows, episodes)
         infos: dict[str, Any] = {}
         self._add_standing(infos, self._everywhere if mask is None else mask)
@@ -239,14 +239,31 @@ class TextGenVectorEnv(VectorEnv):
         return mask
 
     def _seeds(self, seed: Any, rows: np.ndarray) -> list[int | None]:
-        """The seed of each of ``rows``; int s: s + row // group_size."""
-        if seed is None:
-            return [None] * len(rows)
+        """The seed of each of ``rows``, None: its stream goes on; int s: s + row // group_size."""
+        each, size = rows.tolist(), self.group_size or 1
         if isinstance(seed, (int, np.integer)):
-            return [int(seed) + row // (self.group_size or 1) for row in rows.tolist()]
-        if len(seed) != self.num_envs:
+            return [int(seed) + row // size for row in each]
+        if seed is not None and len(seed) != self.num_envs:
             raise ValueError(f"a list of seeds needs one for each of the {self.num_envs} rows, got {len(seed)}")
-        return [seed[row] for row in rows.tolist()]
+        seeds = [None if seed is None else seed[row] for row in each]
+        fresh: dict[int, int] = {}  # group -> the seed of its rows that have no stream yet
+        for i, row in enumerate(each):
+            if seeds[i] is None and self.state.rngs[row] is None:
+                seeds[i] = fresh.setdefault(row // size, seeding.np_random(None)[1])
+        return seeds
+
+    def _check_groups(self, rows: np.ndarray, seeds: list[int | None], episodes: Sequence[Any] | None) -> None:
+        """What is given to a row (a new seed, an episode) is given to its whole group."""
+        episodes = [None] * len(rows) if episodes is None else episodes
+        given: dict[int, list[Any]] = {}
+        for row, *what in zip(rows.tolist(), seeds, episodes, strict=True):
+            given.setdefault(row // (self.group_size or 1), []).append(what)
+        for group, each in given.items():
+            if each != each[:1] * (self.group_size or 1) and any(what != [None, None] for what in each):
+                raise ValueError(
+                    f"the {self.group_size} rows of a group meet the same episodes: reset all rows of group {group} "
+                    "together where a seed, an index or a prompt is given, and give each the same"
+                )
 
 
 def as_autoreset_mode(mode: str | AutoresetMode) -> AutoresetMode:

@@ -206,7 +206,7 @@ ENCODERS: dict[str, type[TokenEncoder]] = {
 }
 
 _ACTOR_CRITIC = ("a2c", "maskable_ppo", "ppo", "recurrent_ppo", "trpo")
-_VALUE_BASED = ("double_dqn", "dqn", "qrdqn")
+_VALUE_BASED = ("double_dqn", "dqn", "qr_dqn")
 
 
 def policy_kwargs(encoder: str = "transformer", *, algo: str = "ppo", **encoder_kwargs: Any) -> dict[str, Any]:
@@ -217,7 +217,7 @@ def policy_kwargs(encoder: str = "transformer", *, algo: str = "ppo", **encoder_
 
     Args:
         encoder: a name in :data:`ENCODERS`.
-        algo: ppo, a2c, trpo, maskable_ppo, recurrent_ppo, dqn, double_dqn or qrdqn.
+        algo: ppo, a2c, trpo, maskable_ppo, recurrent_ppo, dqn, double_dqn or qr_dqn.
         encoder_kwargs: keywords of the encoder's class; plain values, since SB3 pickles them into a saved agent.
 
     Raises:
