@@ -14,6 +14,7 @@ import json
 import multiprocessing
 import os
 import shutil
+import threading
 import time
 from concurrent.futures import Future, ProcessPoolExecutor
 from dataclasses import dataclass
@@ -92,12 +93,22 @@ def steps_done(folder: Path) -> int:
         return 0
 
 
+def die_with_parent() -> None:
+    """In a worker: stop when the main process is gone, so that a new one finds the folder at rest."""
+
+    def watch():
+        multiprocessing.parent_process().join()
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
 def run_all(args: DemoArgs) -> list[dict[str, Any]]:
     """All runs, ``processes`` at a time, with one progress bar over their evaluations."""
     jobs = [(reward, seed) for seed in range(args.seeds) for reward in REWARDS]
     context = multiprocessing.get_context("spawn")
     with (
-        ProcessPoolExecutor(args.processes, mp_context=context) as pool,
+        ProcessPoolExecutor(args.processes, mp_context=context, initializer=die_with_parent) as pool,
         tqdm(total=len(jobs) * args.steps, unit="tok", unit_scale=True, desc="demo", dynamic_ncols=True) as bar,
     ):
         futures: list[Future] = [pool.submit(run, args, reward, seed) for reward, seed in jobs]

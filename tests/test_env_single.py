@@ -205,7 +205,7 @@ def test_references_that_the_vocabulary_cannot_write_are_refused_unless_lossy():
 
 
 def test_items_that_do_not_fit_are_dropped_and_counted_and_never_cut():
-    task = Phrases(budget=8)
+    task = Phrases(tokenizer="character", budget=8)
     assert len(task) + task.dropped.total() == len(Phrases.ITEMS) and task.dropped["reference too long"] > 0
     kept = {(episode.prompt, episode.references) for episode in map(task.episode, range(len(task)))}
     fits = [(p, refs) for p, refs in Phrases.ITEMS if all(task.vocabulary.count(r) < 8 for r in refs)]
@@ -218,4 +218,4 @@ class BigPhrases(Phrases):
     ITEMS = Phrases.ITEMS[:1]
 
     def __init__(self, **kwargs):
-        super().__init__(budget=2, **kwargs)
+        super().__init__(tokenizer="character", budget=2, **kwargs)
