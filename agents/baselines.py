@@ -70,8 +70,7 @@ class NGram:
 
     Args:
         task: the environment's task.
-        model: by default trigrams with Laplace smoothing, trained on ``task`` (give one trained on the train split
-            where ``task`` is of another).
+        model: by default trigrams with Laplace smoothing, trained on ``task``, which must be of the train split then.
         greedy: the likeliest token instead of a sampled one.
         seed: of its own generator.
     """

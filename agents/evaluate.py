@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import inspect
 import json
+import sys
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
@@ -291,4 +292,8 @@ def main(args: EvaluateArgs) -> Evaluation:
 
 
 if __name__ == "__main__":
-    main(tyro.cli(EvaluateArgs, prog="python -m agents.evaluate"))
+    arguments = tyro.cli(EvaluateArgs, prog="python -m agents.evaluate")
+    try:
+        main(arguments)
+    except (ValueError, OSError, gym.error.Error) as error:
+        sys.exit(f"error: {error}")

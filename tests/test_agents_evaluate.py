@@ -69,7 +69,7 @@ def test_the_reference_scores_one(id):
 
 @pytest.mark.parametrize("agent", [Random, NGram])
 def test_sampling_agents_are_seeded(agent):
-    env = evaluation_env("textgym/Copy-v0", num_envs=8)
+    env = evaluation_env("textgym/Copy-v0", "train", num_envs=8)
     texts = [evaluate(agent(env.task, seed=seed), env, 20).texts for seed in (0, 0, 1)]
     assert texts[0] == texts[1] != texts[2]
 
@@ -82,7 +82,7 @@ def test_random_obeys_the_mask():
 def test_ngram_learns_what_texts_look_like():
     scores = baseline_scores("textgym/Password-v0", episodes=20)
     assert scores["ngram"] > 0.5 > scores["random"] and scores["reference"] == 1.0
-    greedy = NGram(evaluation_env("textgym/Password-v0").task, greedy=True)
+    greedy = NGram(evaluation_env("textgym/Password-v0", "train").task, greedy=True)
     assert evaluate(greedy, "textgym/Password-v0", 5).mean_score == 1.0
 
 

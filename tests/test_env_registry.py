@@ -126,7 +126,7 @@ def test_every_id_takes_the_same_keywords(env_id):
         assert each.task.split == "validation" and each.task.budget == 70 and each.vocabulary.kind == "byte_bpe"
         each.reset(seed=0)
     _, reward, over, _, info = env.step(5)
-    assert over and info["end_reason"] == "illegal" and info["reward_terms"]["illegal"] == -1.0 and info["wer"] == 0.0
+    assert over and info["end_reason"] == "illegal" and info["reward_terms"]["illegal"] == -1.0 and info["wer"] == 1.0
     assert batch.step([5, 4, 4, 4])[2].tolist() == [True, False, False, False]
     names = {"observation_space", "action_space"}
     assert names <= set(dir(env)) and env.observation_space["tokens"].shape[0] == env.task.prompt_length + 70

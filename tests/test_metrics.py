@@ -226,7 +226,7 @@ def test_functions_become_metrics_under_their_names():
         ("test_metrics:exampel", ValueError, "Did you mean 'example'"),
         ("no.such.module:f", ValueError, "no.such.module"),
         (3, TypeError, "3"),
-        (EditDistance, TypeError, "EditDistance"),
+        (Episode, TypeError, "Episode"),
         (None, TypeError, "None"),
     ],
 )

@@ -54,14 +54,21 @@ def whole_number(name: str, given: Any, low: int, high: int | None = None) -> in
     raise ValueError(f"{name} must be a whole number, {allowed}, got {given!r}")
 
 
-def call_checked(kind: str, factory: Callable[..., Any], kwargs: dict[str, Any]) -> Any:
-    """``factory(**kwargs)``; a keyword it does not take raises ``TypeError`` that names the nearest one it does."""
+def call_checked(kind: str, factory: Callable[..., Any], kwargs: dict[str, Any], also: Iterable[str] = ()) -> Any:
+    """``factory(**kwargs)``; ``TypeError`` names what is missing, or the nearest keyword of one it does not take.
+
+    ``also``: keywords that stand elsewhere, and so are among the nearest, too.
+    """
     parameters = inspect.signature(factory).parameters.values()
-    takes = {p.name for p in parameters if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)}
+    named = [p for p in parameters if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)]
+    takes = {p.name for p in named}
     if not any(p.kind == p.VAR_KEYWORD for p in parameters):
         for name in kwargs:
             if name not in takes:
-                raise TypeError(str(unknown(f"keyword of {kind}", name, takes)))
+                raise TypeError(str(unknown(f"keyword of {kind}", name, takes | set(also))))
+    missing = [p.name for p in named if p.default is p.empty and p.name not in kwargs]
+    if missing:
+        raise TypeError(f"{kind} needs {', '.join(missing)}; it takes {', '.join(sorted(takes))}")
     return factory(**kwargs)
 
 

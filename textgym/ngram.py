@@ -40,7 +40,13 @@ class NGramModel(LanguageModel):
 
     @classmethod
     def of_task(cls, task, order: int = 3, alpha: float = 1.0, episodes: int = 2000) -> NGramModel:
-        """Trained on references (EOS included) of ``task``, drawn with a fixed seed."""
+        """Trained on references (EOS included) of ``task``, drawn with a fixed seed.
+
+        Raises:
+            ValueError: the task is not of the train split, whose answers alone may be learnt.
+        """
+        if task.split != "train":
+            raise ValueError(f"an n-gram model learns from split 'train', got a task of split {task.split!r}")
         rng = np.random.default_rng(0)
         references = [r for _ in range(episodes) for r in task.sample(rng).references[:1]]
         model = cls(task.vocabulary.size, order, alpha)

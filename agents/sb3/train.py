@@ -67,6 +67,11 @@ def train(args: TrainArgs) -> Result:
             f"warm_start={settings['warm_start']}: {row.name} has no policy that tells the likelihood of an action "
             f"given an observation alone; allowed: {able}"
         )
+    if settings["warm_start"] and 0 < settings["steps"] <= settings["critic_start"]:
+        raise ValueError(
+            f"steps={settings['steps']} leaves no reinforcement learning: the value head alone trains for the first "
+            f"critic_start={settings['critic_start']} of them; give more steps, or a smaller critic_start"
+        )
     reward, env_kwargs = settings["reward"], settings["env_kwargs"]
     try:
         env = make_vec_env(settings["env"], settings["n_envs"], reward=reward, **env_kwargs)

@@ -54,8 +54,8 @@ def reset_needed(state: TextGenState, rows: np.ndarray) -> ResetNeeded:
     """The error for a step while the reward has failed, or one of ``rows`` has no episode in progress."""
     if state.failure:
         return ResetNeeded(f"the reward failed in an earlier step ({state.failure}): reset all rows first")
-    if not state.draws[rows].all():
-        return ResetNeeded(f"row {int(rows[state.draws[rows] == 0][0])} has no episode: call reset before step")
+    if not state.begun[rows].all():
+        return ResetNeeded(f"row {int(rows[~state.begun[rows]][0])} has no episode: call reset before step")
     return ResetNeeded(f"row {int(rows[state.over[rows]][0])}: its episode has ended; reset it before the next step")
 
 

@@ -121,7 +121,7 @@ def as_picture(state: TextGenState, row: int) -> np.ndarray:
 def sections(state: TextGenState, row: int) -> list[Section]:
     """What there is to show of a row: always the same labels with the same number of lines."""
     task, vocabulary, episode = state.task, state.vocabulary, state.episodes[row]
-    begun, ended = bool(state.draws[row]), bool(state.over[row])
+    begun, ended = bool(state.begun[row]), bool(state.over[row])
     illegal = bool(state.ended_illegally[row])
     length = int(state.lengths[row])
     paid = np.zeros(task.budget) if state.payments is None else state.payments[row]

@@ -51,9 +51,14 @@ class EnvSettings:
         task_arguments: dict[str, Any],
     ):
         common = {"split": split, "tokenizer": tokenizer, "budget": budget}
-        self.task: Task = make_task(task, **{k: v for k, v in common.items() if v is not None}, **task_arguments)
+        arguments = {k: v for k, v in common.items() if v is not None} | task_arguments
+        self.task: Task = make_task(task, **arguments)
         self.reward = make_reward(reward).resolve(self.task)
-        self.mask = make_mask(mask, self.task)
+        self.mask = make_mask(
+            mask,
+            self.task,
+            None if split in (None, "train") else lambda: make_task(task, **{**arguments, "split": "train"}),
+        )
         if isinstance(on_illegal, Real) and not isinstance(on_illegal, bool):
             if not math.isfinite(on_illegal):
                 raise ValueError(f"on_illegal must be 'end', 'raise' or a finite number, got {on_illegal}")
@@ -63,8 +68,19 @@ class EnvSettings:
         if isinstance(metrics, str):
             metrics = [metrics]
         self.metrics = [make_metric(metric) for metric in metrics]
-        taken = {"end_reason", "score", "is_success", "text", "reward_terms", "action_mask", "episode_id", "episode"}
+        taken = {
+            "end_reason",
+            "score",
+            "is_success",
+            "text",
+            "reward_terms",
+            "action_mask",
+            "episode_id",
+            "episode",
+        } | {"final_info", "final_obs"}
         for metric in self.metrics:
+            if not metric.name or metric.name.startswith("_"):
+                raise ValueError(f"a metric to report needs a name that does not begin with '_', got {metric.name!r}")
             if metric.name in taken:
                 raise ValueError(
                     f"a metric to report cannot be called {metric.name!r}; taken: {', '.join(sorted(taken))}"

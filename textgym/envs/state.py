@@ -90,7 +90,9 @@ class TextGenState(RunningState):
         self.ended_illegally = np.zeros(n, bool)
         self.last_actions = np.zeros(n, np.int64)
         self.episodes: list[Episode] = [Episode()] * n
-        self.draws = np.zeros(n, np.int64)  # episodes begun since the row was seeded
+        self.draws = np.zeros(n, np.int64)  # episodes drawn since the row was seeded
+        self.given = np.zeros(n, np.int64)  # episodes given by the user since then
+        self.ids = np.zeros(n, np.int64)  # see episode_id
         self.terms: dict[str, np.ndarray] = {}
         self.payments = np.zeros((n, task.budget)) if keep_payments else None
         self.failure: str | None = None
@@ -112,7 +114,7 @@ class TextGenState(RunningState):
         """Give a row its two streams: ``rng`` draws its episodes, a generator spawned from it is its reward's."""
         self.rngs[row] = rng
         self.reward_rngs[row] = rng.spawn(1)[0]
-        self.draws[row] = 0
+        self.draws[row] = self.given[row] = 0
 
     def draw(self, row: int) -> Episode:
         """The next episode of the row's own stream."""
@@ -120,11 +122,14 @@ class TextGenState(RunningState):
             self.give_stream(row, seeding.np_random(None)[0])
         return self.task.sample(self.rngs[row])
 
-    def begin(self, rows: np.ndarray, episodes: Sequence[Episode] | None = None) -> None:
-        """Begin new episodes in ``rows``: the ones given, else drawn."""
+    def begin(self, rows: np.ndarray, episodes: Sequence[Episode] | None = None, *, keep_terms: bool = False) -> None:
+        """Begin new episodes in ``rows``: the ones given, else drawn. ``keep_terms``: in the step that ended the last
+        ones, whose terms are still to be told."""
         each = rows.tolist()
-        if episodes is None:
+        drawn = episodes is None
+        if drawn:
             episodes = [self.draw(row) for row in each]
+        counts, groups = (self.draws if drawn else self.given), self.n // self.group_size
         if self.failure and len(each) == self.n:
             self.failure = None
         self.lengths, self.over = self.lengths.copy(), self.over.copy()  # the last step's arrays are others' now
@@ -138,9 +143,15 @@ class TextGenState(RunningState):
             self.lengths[row] = 0
             self.over[row] = False
             self.ended_illegally[row] = False
-            self.draws[row] += 1
+            counts[row] += 1
+            number = int(counts[row] - 1) * groups + row // self.group_size
+            self.ids[row] = number if drawn else -1 - number
             if self.payments is not None:
                 self.payments[row] = 0.0
+        if not keep_terms:
+            self.terms = {name: paid.copy() for name, paid in self.terms.items()}
+            for paid in self.terms.values():
+                paid[rows] = 0.0
         if self.stream is not None:
             self.stream.reset(rows)
         try:
@@ -238,6 +249,7 @@ class TextGenState(RunningState):
         if valid:
             valid = math.isfinite(rewards) if step.scalar else np.count_nonzero(np.isfinite(rewards)) == len(rewards)
         if not valid:
+            self.failure = "no finite number"  # also where the message below cannot be made
             error = no_number(self, step, rewards, terms)
             self.failure = str(error)
             raise error
@@ -252,16 +264,17 @@ class TextGenState(RunningState):
     # -- masks -------------------------------------------------------------------------------------
 
     def _look_up_legal(self, rows: np.ndarray) -> None:
-        legal = self.mask.legal_tokens(
-            self.window[rows], self.lengths[rows], [self.episodes[row] for row in rows.tolist()]
-        )
-        ended = self.over[rows]
-        if np.count_nonzero(ended):
-            legal[ended] = False
-        stuck = ~legal.any(axis=1)
-        if np.count_nonzero(stuck):
-            legal[stuck, self.vocabulary.eos] = True
-        self.legal[rows] = legal
+        over = rows[self.over[rows]]  # nothing may follow; EOS stands for it
+        self.legal[over] = False
+        self.legal[over, self.vocabulary.eos] = True
+        rows = rows[~self.over[rows]]
+        if len(rows):
+            episodes = [self.episodes[row] for row in rows.tolist()]
+            legal = self.mask.legal_tokens(self.window[rows], self.lengths[rows], episodes)
+            stuck = ~legal.any(axis=1)
+            if np.count_nonzero(stuck):
+                legal[stuck, self.vocabulary.eos] = True
+            self.legal[rows] = legal
 
     # -- ending ------------------------------------------------------------------------------------
 
@@ -297,16 +310,25 @@ class TextGenState(RunningState):
             report["is_success"].append(score >= 1.0 - 1e-9)
             report["text"].append(text)
             for metric in metrics:
-                report[metric.name].append(0.0 if illegal else float(metric.score(text, episode)))
+                report[metric.name].append(metric.worst if illegal else float(metric.score(text, episode)))
         for metric, values in zip(self.metrics, self.followed, strict=True):
             if not isinstance(metric, Metric):
-                report[metric.name] = [0.0 if self.ended_illegally[row] else float(values[row]) for row in rows]
+                report[metric.name] = [
+                    metric.worst if self.ended_illegally[row] else float(values[row]) for row in rows
+                ]
         return report
 
     def episode_id(self) -> np.ndarray:
-        """int64 (n,), equal for the rows of a group on the same episode, different otherwise."""
-        groups = self.n // self.group_size
-        return (self.draws - 1) * groups + self.all_rows // self.group_size
+        """int64 (n,), equal for the rows of a group on the same episode, different otherwise, from seed to seed.
+
+        The k-th episode that group g draws is k * groups + g; those given by the user count downwards from -1.
+        """
+        return self.ids.copy()
+
+    @property
+    def begun(self) -> np.ndarray:
+        """bool (n,), the row has had an episode."""
+        return (self.draws + self.given) > 0
 
     # -- saving ------------------------------------------------------------------------------------
 

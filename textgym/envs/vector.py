@@ -106,7 +106,7 @@ class TextGenVectorEnv(VectorEnv):
         state, n = self.state, self.num_envs
         paid = self._everywhere  # bool (n,), the rows that take part
         if self.autoreset_mode is AutoresetMode.NEXT_STEP and np.count_nonzero(state.over):
-            if state.failure or not state.draws.all():
+            if state.failure or not state.begun.all():
                 raise reset_needed(state, state.all_rows)
             paid = ~state.over
             actions = as_array(actions).copy()
@@ -126,7 +126,7 @@ class TextGenVectorEnv(VectorEnv):
         if np.count_nonzero(ended):
             if self.autoreset_mode is AutoresetMode.SAME_STEP:
                 self._add_final(infos, ended)
-                state.begin(np.flatnonzero(ended))
+                state.begin(np.flatnonzero(ended), keep_terms=True)
                 paid = ~ended
             else:
                 self._add_outcomes(infos, ended)
@@ -201,6 +201,11 @@ class TextGenVectorEnv(VectorEnv):
     def last_reward_terms(self) -> dict[str, np.ndarray]:
         """Name -> float64 (n,): what the last step of each row paid, term by term, in every autoreset mode."""
         return {name: paid.copy() for name, paid in self.state.terms.items()}
+
+    @property
+    def np_random_seed(self) -> tuple[int, ...]:
+        """The seeds of the rows' episodes, as SyncVectorEnv has them."""
+        return tuple(rng.bit_generator.seed_seq.entropy for rng in self.state.rngs)
 
     @property
     def np_random(self) -> tuple[np.random.Generator, ...]:

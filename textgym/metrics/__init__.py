@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
-from textgym.errors import load_object, unknown
+from textgym.errors import call_checked, load_object, unknown
 from textgym.metrics.base import BatchMetric, BatchProgress, FunctionMetric, Metric, Progress, WholeText
 from textgym.metrics.edit_distance import EditDistance
 from textgym.metrics.match import CharacterMatch, ExactMatch, TokenMatch
@@ -17,6 +17,7 @@ METRICS: dict[str, Callable[[], BatchMetric]] = {
     "wer": lambda: EditDistance("word", "rate"),
     "character_accuracy": lambda: EditDistance("character", "accuracy"),
     "word_accuracy": lambda: EditDistance("word", "accuracy"),
+    "edit_distance": EditDistance,
 }
 
 
@@ -26,12 +27,19 @@ def metric(function: Callable[[str, tuple[str, ...]], float]) -> FunctionMetric:
 
 
 def make_metric(spec) -> BatchMetric:
-    """A metric from an object, a plain function, a name in ``METRICS``, or ``"package.module:name"``.
+    """A metric from an object, a plain function, a name in ``METRICS``, or ``"package.module:name"``; or a dict of such
+    a ``"name"`` and its arguments: ``{"name": "edit_distance", "unit": "word", "form": "rate"}``.
 
     Raises:
         ValueError: an unknown name (the nearest known one is named).
         TypeError: something else.
     """
+    if isinstance(spec, Mapping):
+        arguments = dict(spec)
+        name = arguments.pop("name", None)
+        if not isinstance(name, str) or (name not in METRICS and ":" not in name):
+            raise unknown("metric", name, METRICS)
+        return call_checked(f"metric {name!r}", METRICS[name] if name in METRICS else load_object(name), arguments)
     if isinstance(spec, str):
         if ":" in spec:
             spec = load_object(spec)
@@ -41,6 +49,8 @@ def make_metric(spec) -> BatchMetric:
             raise unknown("metric", spec, METRICS)
         if isinstance(spec, type) or spec in METRICS.values():
             spec = spec()
+    if isinstance(spec, type) and issubclass(spec, BatchMetric):
+        spec = spec()
     if isinstance(spec, BatchMetric):
         return spec
     if callable(spec) and not isinstance(spec, type):

@@ -55,6 +55,7 @@ class BatchMetric(Recipe, ABC):
 
     name: str = ""
     needs_text: bool = False
+    worst: float = 0.0  # what an illegal end counts as, whatever was written before it
 
     @abstractmethod
     def start_rows(self, n: int, vocabulary) -> BatchProgress:
@@ -94,7 +95,7 @@ class _RowByRow(BatchProgress):
     def value(self, step):
         progress = self.progress
         if step.scalar:
-            return progress[0].push(step.pieces[0], step.provisional[0])
+            return float(progress[0].push(step.pieces[0], step.provisional[0]))
         return np.array(
             [progress[r].push(p, v) for r, p, v in zip(step.rows.tolist(), step.pieces, step.provisional, strict=True)],
             np.float64,

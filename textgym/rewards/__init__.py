@@ -7,6 +7,7 @@ from importlib.util import find_spec
 from typing import Any
 
 from textgym.errors import call_checked, load_object, unknown
+from textgym.metrics import METRICS, BatchMetric
 from textgym.rewards.base import RewardFunction, RewardState, Sum
 from textgym.rewards.schedules import Delta, EveryStep, Schedule, Terminal
 
@@ -40,6 +41,8 @@ def make_reward(spec) -> RewardFunction:
     if isinstance(spec, (list, tuple)) and spec:
         rewards = [make_reward(item) for item in spec]
         return sum(rewards[1:], start=rewards[0])
+    if callable(spec) or isinstance(spec, BatchMetric):
+        raise TypeError(f"{spec!r} is a metric; say when it is paid: textgym.Delta(...) or textgym.Terminal(...)")
     raise TypeError(
         "a reward is a RewardFunction, a string such as 'delta:cer', a dict with a 'name', or a list of these; "
         f"got {spec!r}"
@@ -53,6 +56,8 @@ def _from_string(spec: str) -> RewardFunction:
     if colon and ("." in name or find_spec(name)):
         reward = load_object(spec)
         return make_reward(reward() if isinstance(reward, type) else reward)
+    if not colon and name in METRICS:
+        raise ValueError(f"{name!r} is a metric; say when it is paid: 'delta:{name}' or 'terminal:{name}'")
     raise unknown("reward", name, SCHEDULES)
 
 

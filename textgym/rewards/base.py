@@ -66,6 +66,9 @@ class RewardFunction(Recipe, ABC):
             return NotImplemented
         return Sum([*_weighted(self), *_weighted(other)])
 
+    def __radd__(self, other: int) -> RewardFunction:
+        return self if other == 0 else NotImplemented  # sum([...]) begins with 0
+
     def __mul__(self, weight: float) -> RewardFunction:
         if not isinstance(weight, Real):
             return NotImplemented

@@ -14,7 +14,7 @@ from textgym.rewards.base import RewardFunction, RewardState
 class Schedule(RewardFunction):
     """A reward that pays one metric. Subclasses say when, in :meth:`pay`.
 
-    An illegal end counts as m = 0, whatever was written before it.
+    An illegal end counts as the metric's ``worst`` value (0; for error rates 1), whatever was written before it.
 
     Args:
         metric: a metric object, its name, a plain function ``f(text, references)``, or None (or
@@ -29,12 +29,17 @@ class Schedule(RewardFunction):
         self.name = f"{self.schedule}:{self.metric.name}" if self.metric else self.schedule
         self.needs_text = self.metric.needs_text if self.metric else True
 
+    def __init_subclass__(cls, **kwargs):
+        super().__init_subclass__(**kwargs)
+        if "pay" in vars(cls) and "elementwise" not in vars(cls):
+            cls.elementwise = False  # what a parent's ``pay`` could do says nothing of this one
+
     def resolve(self, task):
         if self.metric:
             return self
         resolved = object.__new__(type(self))  # a copy, with what a subclass has stored
         vars(resolved).update(vars(self))
-        Schedule.__init__(resolved, task.metric)
+        Schedule.__init__(resolved, task.score_metric)
         return resolved
 
     def start(self, n, rngs, vocabulary=None):
@@ -65,7 +70,7 @@ class _Running(RewardState):
     def step(self, step):
         value = self.metric.value(step)
         if step.illegal is not None:
-            value = np.where(step.illegal, 0.0, value)
+            value = np.where(step.illegal, self.recipe.metric.worst, value)
         paid = self.recipe.pay(value, step.take(self.before), step)
         self.before = step.put(self.before, value)
         self.terms = {self.recipe.name: paid}

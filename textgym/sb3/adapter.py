@@ -22,7 +22,7 @@ class SB3VecEnv(VecEnv):
             would hold the action in the observation).
 
     Observations as the vector env's, rewards float32 (n,), dones bool (n,). The infos of rows whose
-    episode goes on are one shared empty dict; at an end a row's info has ``terminal_observation``,
+    episode goes on are empty; at an end a row's info has ``terminal_observation``,
     ``TimeLimit.truncated`` (always False: every end is a real one) and what the single environment's
     info has (``score``, ``is_success``, ``text``, ``end_reason``, ``reward_terms``, ...).
     """
@@ -55,12 +55,12 @@ class SB3VecEnv(VecEnv):
     def step_wait(self):
         state, n = self.envs.state, self.num_envs
         rewards, dones = state.append(checked_actions(self._actions, (n,), self.envs.vocabulary))
-        infos: list[dict[str, Any]] = [{}] * n
+        infos: list[dict[str, Any]] = [{} for _ in range(n)]
         if np.count_nonzero(dones):
             over = np.flatnonzero(dones)
             for row, info in zip(over.tolist(), self._final_infos(over), strict=True):
                 infos[row] = info
-            state.begin(over)
+            state.begin(over, keep_terms=True)
         return self.envs.observe(), rewards.astype(np.float32), dones.copy(), infos
 
     def _final_infos(self, rows: np.ndarray) -> list[dict[str, Any]]:

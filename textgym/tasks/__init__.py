@@ -11,6 +11,13 @@ from textgym.tasks.base import SPLITS, Task
 from textgym.tasks.dataset import DatasetTask
 from textgym.tasks.generated import GeneratedTask
 
+# what environments take beside their task's own, for the hints of errors; the last three only when batched
+ENV_KEYWORDS = ("reward", "mask", "observe_mask", "on_illegal", "metrics", "render_mode") + (
+    "autoreset_mode",
+    "copy",
+    "group_size",
+)
+
 
 def make_task(spec, **arguments: Any) -> Task:
     """A task from an object, a class, or ``"package.module:Class"`` and its arguments.
@@ -34,10 +41,10 @@ def make_task(spec, **arguments: Any) -> Task:
         spec = load_object(spec)
     if not (isinstance(spec, type) and issubclass(spec, Task)):
         raise TypeError(f"a task is a Task, its class, or 'package.module:Class'; got {spec!r}")
-    return call_checked(spec.__name__, spec, arguments)
+    return call_checked(spec.__name__, spec, arguments, also=ENV_KEYWORDS)
 
 
-@lru_cache(maxsize=16)
+@lru_cache(maxsize=64)
 def _shared(path: str, arguments: str) -> Task:
     return make_task(load_object(path), **json.loads(arguments))
 

@@ -12,7 +12,7 @@ import numpy as np
 
 from textgym.episode import Episode
 from textgym.errors import one_of, whole_number
-from textgym.metrics import Metric
+from textgym.metrics import Metric, WholeText
 from textgym.running import Recipe
 from textgym.tokenizers import Vocabulary
 
@@ -71,6 +71,11 @@ class Task(Recipe):
         """The true score of a finished text, in [0, 1]."""
         return self.metric.score(text, episode)
 
+    @cached_property
+    def score_metric(self) -> Metric:
+        """:meth:`score` as a metric: ``metric``, or, where a task computes its score itself, that at every prefix."""
+        return self.metric if type(self).score is Task.score else TaskScore(self)
+
     def from_prompt(self, prompt: str, references: Sequence[str] = ()) -> Episode:
         """The episode of a prompt that a user gives (``options={"prompt": ...}``)."""
         return Episode(prompt, references)
@@ -120,3 +125,18 @@ class Task(Recipe):
                         f"{self.score(reference, episode):.3g}: choose another tokenizer, or accept the loss "
                         "with lossy=True"
                     )
+
+
+class TaskScore(Metric):
+    """The score of a task that computes it itself, recomputed on the whole text at every token."""
+
+    name = "score"
+
+    def __init__(self, task: Task):
+        self.task = task
+
+    def start(self, episode):
+        return WholeText(self, episode)
+
+    def score(self, text, episode):
+        return float(self.task.score(text, episode))

@@ -146,7 +146,7 @@ class Brackets(GeneratedTask):
     ## Arguments
     - `length=8`: characters of prompt and text together, even, at least 2.
     - `kinds=2`: the first so many of `()`, `[]`, `{}`, `<>`, 1 to 4.
-    - `split="train"`, `tokenizer="character"`, `budget=None` (tokens, EOS included): as for every task.
+    - `split="train"`, `tokenizer="character"`, `budget=None` (tokens, EOS included), `lossy=False`: as for every task.
 
     Raises `ValueError`: an argument out of its range, or so few prompts that the split has none.
 
@@ -155,13 +155,22 @@ class Brackets(GeneratedTask):
     """
 
     def __init__(
-        self, length: int = 8, kinds: int = 2, *, split="train", tokenizer="character", budget: int | None = None
+        self,
+        length: int = 8,
+        kinds: int = 2,
+        *,
+        split="train",
+        tokenizer="character",
+        budget: int | None = None,
+        lossy: bool = False,
     ):
         self.metric = BracketCompletion(length, kinds)
         self.length, self.kinds = self.metric.length, self.metric.kinds
         self._rows: dict[tuple, np.ndarray] = {}  # state of the grammar -> legal tokens, bool (V,)
         alphabet = "".join(PAIRS[: self.kinds])
-        super().__init__(alphabet, self.length - 1, self.length, split=split, tokenizer=tokenizer, budget=budget)
+        super().__init__(
+            alphabet, self.length - 1, self.length, split=split, tokenizer=tokenizer, budget=budget, lossy=lossy
+        )
 
     def generate(self, rng):
         chances, kinds = rng.random((2, int(rng.random() * self.length))).tolist()

@@ -59,7 +59,7 @@ class GeneratedTask(Task):
             vocabulary.encode(alphabet)  # raises where a vocabulary given by the user lacks a character
         rng = np.random.default_rng(0)
         self.dropped.update(filter(None, (self._misfit(self.generate(rng)) for _ in range(_PROBES))))
-        self._check_round_trip(map(self.episode, range(_PROBES)))
+        self._check_round_trip(map(self.episode, range(min(_PROBES, len(self)))))
 
     @abstractmethod
     def generate(self, rng: np.random.Generator) -> Episode:

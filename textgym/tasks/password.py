@@ -65,13 +65,16 @@ class Password(GeneratedTask):
         split="train",
         tokenizer="character",
         budget: int | None = None,
+        lossy: bool = False,
     ):
         self.length = whole_number("length", length, 1)
         self.symbols = whole_number("symbols", symbols, 2, len(LETTERS))
         self.secret_seed = whole_number("secret_seed", secret_seed, 0)
         secret = random_letters(np.random.default_rng(self.secret_seed), self.length, self.symbols)
         self._episode = Episode("", (secret,))
-        super().__init__(LETTERS[: self.symbols], 0, self.length, split=split, tokenizer=tokenizer, budget=budget)
+        super().__init__(
+            LETTERS[: self.symbols], 0, self.length, split=split, tokenizer=tokenizer, budget=budget, lossy=lossy
+        )
 
     def generate(self, rng):
         return self._episode

@@ -39,12 +39,25 @@ class _Rule(GeneratedTask):
 
 class _Letters(_Rule):
     def __init__(
-        self, length: int = 5, symbols: int = 8, *, split="train", tokenizer="character", budget: int | None = None
+        self,
+        length: int = 5,
+        symbols: int = 8,
+        *,
+        split="train",
+        tokenizer="character",
+        budget: int | None = None,
+        lossy: bool = False,
     ):
         self.length = whole_number("length", length, 1)
         self.symbols = whole_number("symbols", symbols, 2, len(LETTERS))
         super().__init__(
-            LETTERS[: self.symbols], self.length, self.length, split=split, tokenizer=tokenizer, budget=budget
+            LETTERS[: self.symbols],
+            self.length,
+            self.length,
+            split=split,
+            tokenizer=tokenizer,
+            budget=budget,
+            lossy=lossy,
         )
 
     def generate(self, rng):
@@ -83,7 +96,7 @@ class Copy(_Letters):
     ## Arguments
     - `length=5`: letters of every prompt, at least 1.
     - `symbols=8`: size of the alphabet, 2 to 26.
-    - `split="train"`, `tokenizer="character"`, `budget=None` (tokens, EOS included): as for every task.
+    - `split="train"`, `tokenizer="character"`, `budget=None` (tokens, EOS included), `lossy=False`: as for every task.
 
     Raises `ValueError`: an argument out of its range, or so few prompts that the split has none.
 
@@ -127,7 +140,7 @@ class Reverse(_Letters):
     ## Arguments
     - `length=5`: letters of every prompt, at least 1.
     - `symbols=8`: size of the alphabet, 2 to 26.
-    - `split="train"`, `tokenizer="character"`, `budget=None` (tokens, EOS included): as for every task.
+    - `split="train"`, `tokenizer="character"`, `budget=None` (tokens, EOS included), `lossy=False`: as for every task.
 
     Raises `ValueError`: an argument out of its range, or so few prompts that the split has none.
 
@@ -171,7 +184,7 @@ class Sort(_Letters):
     ## Arguments
     - `length=5`: letters of every prompt, at least 1.
     - `symbols=8`: size of the alphabet, 2 to 26.
-    - `split="train"`, `tokenizer="character"`, `budget=None` (tokens, EOS included): as for every task.
+    - `split="train"`, `tokenizer="character"`, `budget=None` (tokens, EOS included), `lossy=False`: as for every task.
 
     Raises `ValueError`: an argument out of its range, or so few prompts that the split has none.
 
@@ -218,7 +231,7 @@ class Addition(_Rule):
     ## Arguments
     - `digits=2`: digits of the longest number, 1 to 18.
     - `reverse=False`: write the sum with its lowest digit first.
-    - `split="train"`, `tokenizer="character"`, `budget=None` (tokens, EOS included): as for every task.
+    - `split="train"`, `tokenizer="character"`, `budget=None` (tokens, EOS included), `lossy=False`: as for every task.
 
     Raises `ValueError`: an argument out of its range; `TypeError`: `reverse` is no bool.
 
@@ -227,14 +240,27 @@ class Addition(_Rule):
     """
 
     def __init__(
-        self, digits: int = 2, reverse: bool = False, *, split="train", tokenizer="character", budget: int | None = None
+        self,
+        digits: int = 2,
+        reverse: bool = False,
+        *,
+        split="train",
+        tokenizer="character",
+        budget: int | None = None,
+        lossy: bool = False,
     ):
         self.digits = whole_number("digits", digits, 1, 18)  # 18: sizes are drawn as int64
         if not isinstance(reverse, (bool, np.bool_)):
             raise TypeError(f"reverse must be True or False, got {reverse!r}")
         self.reverse = bool(reverse)
         super().__init__(
-            string.digits + "+", 2 * self.digits + 1, self.digits + 1, split=split, tokenizer=tokenizer, budget=budget
+            string.digits + "+",
+            2 * self.digits + 1,
+            self.digits + 1,
+            split=split,
+            tokenizer=tokenizer,
+            budget=budget,
+            lossy=lossy,
         )
 
     def generate(self, rng):
