@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from typing import Any
 
 import numpy as np
@@ -28,15 +29,16 @@ class Random:
         return _sample(action_masks.astype(np.float64), self.rng)
 
 
-class _Writer:
+class _Writer(ABC):
     """Writes one given text an episode, then EOS, whatever was written so far: token t follows t tokens."""
 
     def __init__(self, task: Task, seed: int = 0):
         self.task = task
         self.known: dict[str, np.ndarray] = {}
 
+    @abstractmethod
     def text(self, episode: Episode) -> str:
-        raise NotImplementedError
+        """What to write."""
 
     def act(self, observations, action_masks, episodes):
         lengths = written(observations, self.task)

@@ -33,6 +33,11 @@ class RunningState:
 
     not_saved: frozenset[str] = frozenset({"rngs"})
 
+    def __init_subclass__(cls, **kwargs):
+        super().__init_subclass__(**kwargs)
+        # what a subclass names is added to what its parents do: nobody loses the generators by naming a recipe
+        cls.not_saved = frozenset().union(*(vars(parent).get("not_saved", ()) for parent in cls.__mro__))
+
     def get_state(self) -> dict[str, Any]:
         """A copy of all that this state remembers; it shares nothing mutable with the state."""
         return {name: _save(value) for name, value in vars(self).items() if name not in self.not_saved}
