@@ -133,7 +133,7 @@ class Lottery(RewardFunction):
     name = "lottery"
     needs_text = False
 
-    def start(self, n, rngs, vocabulary=None):
+    def start(self, n, rngs, metrics):
         return _Lottery(n, rngs)
 
 
@@ -157,7 +157,7 @@ class Vowels(RewardFunction):
 
     name = "vowels"
 
-    def start(self, n, rngs, vocabulary=None):
+    def start(self, n, rngs, metrics):
         return _Vowels(n)
 
 

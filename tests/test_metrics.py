@@ -22,6 +22,7 @@ from textgym import (
 )
 from textgym.episode import Step
 from textgym.metrics import METRICS
+from textgym.metrics.running import follow_again
 
 ALPHABETS = ["ab ", "abc", "我爱你 a", "😀👍🏽é \u0301", " \n\t\u00a0\u3000a", "\ufffdab"]
 PAIRS = [(unit, form) for unit in ("character", "word") for form in ("rate", "accuracy", "distance")]
@@ -128,6 +129,7 @@ def test_token_match_is_the_share_of_tokens_in_place_in_every_row(data):
     progress = TokenMatch().start_rows(n, vocabulary)
     some_text = st.text(alphabet="abc", max_size=data.draw(st.sampled_from([3, 30])))
     episodes, tokens, lengths = [None] * n, [[] for _ in range(n)], np.zeros(n, np.int64)
+    written = np.full((n, 12), vocabulary.pad, np.int32)
 
     def begin(rows):
         new = [Episode("", data.draw(st.lists(some_text, max_size=3))) for _ in rows]
@@ -160,18 +162,15 @@ def test_token_match_is_the_share_of_tokens_in_place_in_every_row(data):
             follow = data.draw(st.booleans()) and len(tokens[row]) < len(right)
             actions.append(right[len(tokens[row])] if follow else data.draw(st.integers(0, vocabulary.eos)))
             tokens[row].append(actions[-1])
+            written[row, lengths[row]] = actions[-1]
             lengths[row] += 1
         actions = np.array(actions)
-        step = Step(
-            np.array(rows),
-            actions,
-            episodes,
-            lengths=lengths[rows],
-            ended=actions == vocabulary.eos,
-            whole=len(rows) == n,
-        )
+        step = Step(np.array(rows), actions, episodes, written, vocabulary, whole=len(rows) == n)
+        step.lengths, step.ended = lengths[rows], actions == vocabulary.eos
         value = progress.value(step)
         assert value.dtype == np.float64 and value.tolist() == pytest.approx([expected(row) for row in rows], abs=1e-12)
+        for score in (TokenMatch().score_rows(step), follow_again(TokenMatch(), step)):
+            assert score.tolist() == pytest.approx(value.tolist(), abs=1e-12)
         if data.draw(st.booleans()):
             progress.set_state(pickle.loads(pickle.dumps(progress.get_state())))
 

@@ -16,7 +16,7 @@ class Faulty(RewardFunction):
     def __init__(self, fault, at=2):
         self.fault, self.at = fault, at
 
-    def start(self, n, rngs, vocabulary=None):
+    def start(self, n, rngs, metrics):
         return _Faulty(self)
 
 
@@ -86,7 +86,7 @@ def test_a_faulty_reward_stops_the_env_until_it_is_reset(fault, mask, mode):
         env.step(tokens(mode))
     assert "'faulty'" in str(error.value) and words in str(error.value)
     for _ in range(2):
-        with pytest.raises(ResetNeeded, match="the reward failed in an earlier step"):
+        with pytest.raises(ResetNeeded, match="an earlier step failed"):
             env.step(tokens(mode))
     env.reset(seed=0)
     assert np.all(env.step(tokens(mode))[1] == 1.0)
@@ -114,8 +114,8 @@ def test_a_reward_that_fails_in_reset_stops_the_env(mode):
     class Moody(Faulty):
         calls = 0
 
-        def start(self, n, rngs, vocabulary=None):
-            state = super().start(n, rngs)
+        def start(self, n, rngs, metrics):
+            state = super().start(n, rngs, metrics)
 
             def reset(rows, episodes):
                 Moody.calls += 1
@@ -147,7 +147,7 @@ def test_a_reward_that_forgets_its_terms_stops_the_env():
     class NoTerms(RewardFunction):
         name = "no_terms"
 
-        def start(self, n, rngs, vocabulary=None):
+        def start(self, n, rngs, metrics):
             return Forgetful()
 
     for mode in ("single", *MODES):

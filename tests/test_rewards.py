@@ -116,7 +116,7 @@ def test_a_schedule_without_a_metric_pays_the_tasks_own_score():
         assert sum(reward for _, reward, *_ in results[1:]) == pytest.approx(1.0)
         assert list(results[1][4]["reward_terms"]) == ["delta:character_accuracy"]
     with pytest.raises(ValueError, match="task's own score"):
-        Delta().start(1, [None])
+        Delta().run(1, [None])
 
 
 # -- sums ---------------------------------------------------------------------------------------------

@@ -13,7 +13,7 @@ import textgym
 ROOT = Path(textgym.__file__).parent.parent
 # each may import what stands before it, and its own kind
 ORDER = [
-    "textgym.errors textgym.running",
+    "textgym.arrays textgym.errors textgym.running",
     "textgym.tokenizers textgym.streaming",
     "textgym.episode",
     "textgym.ngram",

@@ -13,6 +13,7 @@ from textgym import (
     RewardFunction,
     RewardState,
     Schedule,
+    Terminal,
     TextGenEnv,
     TextGenVectorEnv,
 )
@@ -71,7 +72,7 @@ class Counter(RewardFunction):
     def __init__(self, dtype, couples_rows=False):
         self.dtype, self.couples_rows = dtype, couples_rows
 
-    def start(self, n, rngs, vocabulary=None):
+    def start(self, n, rngs, metrics):
         return _Counter(self.dtype)
 
 
@@ -103,7 +104,8 @@ def test_rewards_and_terms_are_float64_whatever_a_user_pays_in(dtype):
 def test_a_sum_couples_rows_and_needs_text_where_one_of_its_parts_does():
     alone, coupled = Counter(float), Counter(float, couples_rows=True)
     assert not (alone + alone).couples_rows and (alone + 2 * coupled).couples_rows
-    assert not (alone + Delta("token_match")).needs_text and (alone + Delta("cer")).needs_text
+    for other, needs in ((Delta("token_match"), False), (Delta("cer"), True), (Terminal("cer"), False)):
+        assert (alone + other).run(1, [None], VOCABULARIES["character"]).needs_text is needs
 
 
 class Lengths(BatchMetric):
@@ -131,7 +133,8 @@ class _Lengths(BatchProgress):
 
 @pytest.mark.parametrize("mode", ["single", *MODES])
 def test_a_metric_for_all_rows_at_once_is_called_once_a_step(mode):
-    kwargs = {"reward": [Delta(Lengths()), EveryStep(Lengths())], "metrics": [Lengths()]}
+    metric = Lengths()
+    kwargs = {"reward": [Delta(metric), EveryStep(metric)], "metrics": [metric]}
     env = make(**kwargs) if mode == "single" else TextGenVectorEnv(Phrases, 2, autoreset_mode=mode, **kwargs)
     env.reset(seed=0)
     text, results = "我 am", None
@@ -142,7 +145,8 @@ def test_a_metric_for_all_rows_at_once_is_called_once_a_step(mode):
         info = results[4].get("final_info", results[4])
         total += info["reward_terms"]["delta:lengths"]
     assert np.all(total == pytest.approx(len(text) / 10)) and np.all(info["lengths"] == len(text) / 10)
-    assert env.state.following[0].calls == len(tokens) == env.state.paying.states[0].metric.calls
+    followed = env.state.paying.metrics.followed
+    assert len(followed) == 1 and followed[0].progress.calls == len(tokens)  # one metric, however many pay it
 
 
 class Reader(RewardFunction):
@@ -150,7 +154,7 @@ class Reader(RewardFunction):
 
     name = "reader"
 
-    def start(self, n, rngs, vocabulary=None):
+    def start(self, n, rngs, metrics):
         return _Reader(n)
 
 
@@ -181,7 +185,7 @@ def test_rewards_are_told_the_text_of_every_row_at_every_token(kind, mode):
     rng, texts, ends = np.random.default_rng(0), [[]] if single else [[], [], []], 0
     env.reset(seed=0)
     some = [*env.vocabulary.encode("我爱a"), 1, env.vocabulary.eos, *range(2, 12)]
-    over, reader = np.zeros(len(texts), bool), env.state.paying
+    over, reader = np.zeros(len(texts), bool), env.state.paying.state
     for _ in range(150):
         if over.any() and mode in ("single", "Disabled"):
             env.reset(**({} if single else {"options": {"reset_mask": over}}))

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from textgym.running import Recipe
+
+if TYPE_CHECKING:
+    from textgym.streaming import TextStream
+    from textgym.tokenizers import Vocabulary
 
 
 @dataclass(frozen=True, slots=True, eq=True)
@@ -27,9 +31,9 @@ class Episode(Recipe):
     meta: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self):
-        if isinstance(self.references, str):
-            raise TypeError(f"Episode.references is a sequence of strings, got the string {self.references!r}")
         if type(self.references) is not tuple:
+            if isinstance(self.references, str) or not isinstance(self.references, Iterable):
+                raise TypeError(f"Episode.references is a sequence of strings, got {self.references!r}")
             object.__setattr__(self, "references", tuple(self.references))
 
 
@@ -46,6 +50,8 @@ class Step:
             (``needs_text`` of the recipes is False).
         provisional: k strings, the text after the committed one that the next token may still change
             (unfinished UTF-8, an open run of byte tokens); "" at the end of an episode. None as above.
+        whole: all rows of the environment take part.
+        scalar: see below.
 
     The text so far is the concatenation of all pieces since the reset, plus ``provisional``. The arrays
     are the environment's: read them during the call, copy what you keep.
@@ -64,7 +70,11 @@ class Step:
         "provisional",
         "whole",
         "scalar",
+        "vocabulary",
         "_episodes",
+        "_written",
+        "_ending",
+        "_texts",
     )
 
     def __init__(
@@ -72,29 +82,81 @@ class Step:
         rows: np.ndarray,
         actions: np.ndarray,
         episodes: Sequence[Episode],
+        written: np.ndarray,
+        vocabulary: Vocabulary,
         *,
         whole: bool = False,
         scalar: bool = False,
-        lengths: np.ndarray | None = None,
-        ended: np.ndarray | None = None,
-        illegal: np.ndarray | None = None,
     ):
-        """``episodes`` are those of all rows of the environment; ``whole``: all rows take part."""
+        """``episodes`` and ``written``, int32 (n, budget), the tokens of the texts, are those of all rows of the
+        environment. ``lengths``, ``ended``, ``illegal`` and the text are filled in as they become known."""
         self.rows = rows
         self.actions = actions[0] if scalar else actions
-        self.lengths = lengths
-        self.ended = ended
-        self.illegal = illegal
+        self.lengths: np.ndarray | None = None
+        self.ended: np.ndarray | None = None
+        self.illegal: np.ndarray | None = None
         self.pieces: Sequence[str] | None = None
         self.provisional: Sequence[str] | None = None
         self.whole = whole
         self.scalar = scalar
+        self.vocabulary = vocabulary
         self._episodes = episodes
+        self._written = written
+        self._ending: Step | None = None
+        self._texts: list[str] | None = None
 
     @property
     def episodes(self) -> list[Episode]:
         """The k episodes."""
         return [self._episodes[row] for row in self.rows.tolist()]
+
+    @property
+    def tokens(self) -> np.ndarray:
+        """int32 (k, budget), the token ids written; of row i the first ``lengths[i]`` count."""
+        return self._written[self.rows]
+
+    @property
+    def texts(self) -> list[str]:
+        """The k whole texts so far, without EOS. Decoded anew in each step: a cost that grows with the text."""
+        if self._texts is None:
+            lengths = np.atleast_1d(self.lengths)
+            self._texts = self.vocabulary.decode_rows(self.tokens, lengths)
+        return self._texts
+
+    @property
+    def ending(self) -> Step | None:
+        """The rows whose episodes end with this step, as a step of their own; None where there are none."""
+        if not self.some(self.ended):
+            return None
+        if self.scalar:
+            return self
+        if self._ending is None:
+            at = np.flatnonzero(self.ended)
+            last = Step(self.rows[at], self.actions[at], self._episodes, self._written, self.vocabulary)
+            last.lengths, last.ended = self.lengths[at], self.ended[at]
+            last.illegal = None if self.illegal is None else self.illegal[at]
+            self._ending = last
+        return self._ending
+
+    def read(self, stream: TextStream) -> None:
+        """Push the tokens to ``stream`` and fill in ``pieces`` and ``provisional``.
+
+        What is provisional at the end of an episode becomes final; an illegal token adds no text.
+        """
+        actions = self.actions.reshape(1) if self.scalar else self.actions
+        if self.illegal is None or not np.count_nonzero(self.illegal):
+            pieces, provisional = stream.push(self.rows, actions)
+        else:
+            pieces, provisional = [""] * len(self.rows), [""] * len(self.rows)
+            legal = np.flatnonzero(~self.illegal)
+            pushed = zip(legal.tolist(), *stream.push(self.rows[legal], actions[legal]), strict=True)
+            for i, piece, open_text in pushed:
+                pieces[i], provisional[i] = piece, open_text
+        if self.some(self.ended):
+            for i in np.flatnonzero(self.ended).tolist():
+                if provisional[i]:
+                    pieces[i], provisional[i] = pieces[i] + provisional[i], ""
+        self.pieces, self.provisional = pieces, provisional
 
     def some(self, flags: np.ndarray) -> bool:
         """Whether any of ``flags`` (k,) is set."""

@@ -8,6 +8,7 @@ recipe remembers about the rows of one environment; it can be saved and restored
 from __future__ import annotations
 
 import copy
+from collections.abc import Callable
 from typing import Any
 
 
@@ -27,8 +28,9 @@ class RunningState:
     """What a recipe remembers about n rows.
 
     Attributes named in ``not_saved`` belong to somebody else (the generators are the environment's)
-    and stay as they are on :meth:`set_state`. Everything else is saved: nested running states by
-    their own ``get_state``, the rest by ``copy.deepcopy``.
+    and stay as they are on :meth:`set_state`. Everything else is saved: nested running states, alone or in a
+    list, tuple or dict, by their own ``get_state``, the rest by ``copy.deepcopy``. What is saved can be pickled
+    where the metrics' progress can.
     """
 
     not_saved: frozenset[str] = frozenset({"rngs"})
@@ -51,8 +53,8 @@ class RunningState:
 def _save(value: Any) -> Any:
     if isinstance(value, RunningState):
         return value.get_state()
-    if isinstance(value, (list, tuple)) and any(isinstance(v, RunningState) for v in value):
-        return [_save(v) for v in value]
+    if _holds_states(value):
+        return _each(value, _save)
     return copy.deepcopy(value)
 
 
@@ -60,6 +62,17 @@ def _restore(current: Any, saved: Any) -> Any:
     if isinstance(current, RunningState):
         current.set_state(saved)
         return current
-    if isinstance(current, (list, tuple)) and any(isinstance(v, RunningState) for v in current):
-        return type(current)(_restore(c, s) for c, s in zip(current, saved, strict=True))
+    if _holds_states(current):
+        if isinstance(current, dict):
+            return {key: _restore(state, saved[key]) for key, state in current.items()}
+        return type(current)(_restore(state, kept) for state, kept in zip(current, saved, strict=True))
     return copy.deepcopy(saved)
+
+
+def _holds_states(value: Any) -> bool:
+    inside = value.values() if isinstance(value, dict) else value if isinstance(value, (list, tuple)) else ()
+    return any(isinstance(item, RunningState) for item in inside)
+
+
+def _each(value: Any, function: Callable[[Any], Any]) -> Any:
+    return {k: function(v) for k, v in value.items()} if isinstance(value, dict) else [function(v) for v in value]

@@ -71,6 +71,10 @@ class Decoding(Recipe, ABC):
         """The text of a list of ids, by the tokenizers library."""
         return self.tokenizer.decode([i for i in ids if i in self.ids])
 
+    def decode_rows(self, tokens: np.ndarray, lengths: np.ndarray) -> list[str]:
+        """The k texts of the first ``lengths[i]`` ids of ``tokens[i]``, int32 (k, width), no negative ones."""
+        return [self.decode(row[:size].tolist()) for row, size in zip(tokens, lengths.tolist(), strict=True)]
+
     @abstractmethod
     def push(self, pending: dict[int, Any], rows: list[int], ids: list[int]) -> tuple[list[str], list[str]]:
         """:meth:`TextStream.push`; ``pending`` is kept up to date in place."""
@@ -93,19 +97,31 @@ class Table(Decoding):
     def __init__(self, tokenizer, ids):
         super().__init__(tokenizer, ids)
         self.text = Pieces((i, tokenizer.decode([i])) for i in self.ids)
-        # ids that fit a byte are translated three times as fast: a table of 256 bytes, and the ids without text
-        self.latin1 = None
-        if max(self.ids, default=256) < 256 and all(len(text) == 1 and text < "\u0100" for text in self.text.values()):
-            table = "".join(self.text[i] or "\0" for i in range(256)).encode("latin-1")
-            self.latin1 = table, bytes(i for i in range(256) if i not in self.ids)
+        # where ids and texts fit bytes, a table of 256 bytes is several times as fast; ids without text are its hole
+        self.latin1: bytes | None = None
+        texts = set(self.text.values())
+        if max(self.ids, default=256) < 256 and all(len(text) == 1 and text < "\u0100" for text in texts):
+            self.hole = next((c for c in map(chr, range(256)) if c not in texts), "")
+            if self.hole:
+                self.latin1 = "".join(self.text[i] or self.hole for i in range(256)).encode("latin-1")
 
     def decode(self, ids):
         if self.latin1:
             try:
-                return bytes(ids).translate(*self.latin1).decode("latin-1")
+                return bytes(ids).translate(self.latin1).decode("latin-1").replace(self.hole, "")
             except ValueError:  # an id above 255, or negative
                 pass
         return "".join(map(self.text.__getitem__, ids))
+
+    def decode_rows(self, tokens, lengths):
+        if not self.latin1:
+            return super().decode_rows(tokens, lengths)
+        width = tokens.shape[1]
+        # an id above 255 is PAD, after the text
+        block = tokens.astype(np.uint8).tobytes().translate(self.latin1).decode("latin-1")
+        return [
+            block[i * width : i * width + size].replace(self.hole, "") for i, size in enumerate(lengths.tolist())
+        ]
 
     def push(self, pending, rows, ids):
         return list(map(self.text.__getitem__, ids)), [""] * len(ids)

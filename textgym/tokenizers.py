@@ -6,7 +6,7 @@ import difflib
 import hashlib
 import json
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
@@ -156,6 +156,18 @@ class Vocabulary(Recipe):
         found = self.tokenizer.encode_batch_fast(list(texts), add_special_tokens=False)
         return [np.array(encoding.ids, np.int32) for encoding in found]
 
+    def encode_flat(self, texts: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
+        """The ids of all ``texts`` one after the other, int32 (total,), and how many each text has, int64 (k,)."""
+        if self._alphabet is not None:
+            sizes = np.fromiter(map(len, texts), np.int64, len(texts))
+            try:
+                return self._alphabet.encode("".join(texts)), sizes
+            except ValueError:
+                self.encode_all(texts)  # raises with the position in its own text
+        each = self.encode_all(texts)
+        flat = np.concatenate(each) if each else np.zeros(0, np.int32)
+        return flat, np.fromiter(map(len, each), np.int64, len(each))
+
     def count(self, text: str) -> int:
         """Number of tokens of a text."""
         return len(self.encode(text))
@@ -163,6 +175,10 @@ class Vocabulary(Recipe):
     def decode(self, ids: np.ndarray | Iterable[int]) -> str:
         """The text of a sequence of ids. EOS, special tokens and ids that are no token (PAD) are skipped."""
         return self.decoding.decode(ids.tolist() if hasattr(ids, "tolist") else list(ids))
+
+    def decode_rows(self, tokens: np.ndarray, lengths: np.ndarray) -> list[str]:
+        """:meth:`decode` of the first ``lengths[i]`` ids of each row of ``tokens``, int32 (k, width); ids 0 .. V - 1."""
+        return self.decoding.decode_rows(tokens, lengths)
 
     def stream(self, n: int = 1) -> TextStream:
         """Decode n rows token by token; at every prefix the same text as :meth:`decode`."""

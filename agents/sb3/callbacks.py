@@ -174,7 +174,7 @@ def _restore_random(model, state: dict[str, Any]) -> None:
 def _env_state(monitor) -> dict[str, Any] | None:
     """Of ``VecMonitor(SB3VecEnv(...))``; None before the first reset."""
     envs, returns, lengths = monitor.venv.envs, monitor.episode_returns, monitor.episode_lengths
-    if not envs.state.begun.all():
+    if not envs.state.streams.begun.all():
         return None
     return {"envs": envs.get_state(), "returns": returns.copy(), "lengths": lengths.copy()}
 

@@ -6,8 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from textgym.episode import Step
-from textgym.errors import InvalidAction, ResetNeeded, RewardError
+from textgym.errors import InvalidAction, ResetNeeded
 from textgym.tokenizers import Vocabulary
 
 if TYPE_CHECKING:
@@ -53,30 +52,16 @@ def as_array(actions: Any) -> np.ndarray:
 def reset_needed(state: TextGenState, rows: np.ndarray) -> ResetNeeded:
     """The error for a step while the reward has failed, or one of ``rows`` has no episode in progress."""
     if state.failure:
-        return ResetNeeded(f"the reward failed in an earlier step ({state.failure}): reset all rows first")
-    if not state.begun[rows].all():
-        return ResetNeeded(f"row {int(rows[~state.begun[rows]][0])} has no episode: call reset before step")
+        return ResetNeeded(f"an earlier step failed ({state.failure}): reset all rows first")
+    if not state.streams.begun[rows].all():
+        return ResetNeeded(f"row {int(rows[~state.streams.begun[rows]][0])} has no episode: call reset before step")
     return ResetNeeded(f"row {int(rows[state.over[rows]][0])}: its episode has ended; reset it before the next step")
 
 
 def illegal_action(state: TextGenState, row: int, action: int) -> InvalidAction:
     """The error for a token that the mask forbids."""
-    token, legal = state.vocabulary.token, np.flatnonzero(state.legal[row]).tolist()
+    token, legal = state.vocabulary.token, np.flatnonzero(state.action_mask(row)).tolist()
     shown = ", ".join(f"{i} ({token(i)})" for i in legal[:8]) + (f" and {len(legal) - 8} more" if legal[8:] else "")
     return InvalidAction(
         f"row {row}: token {action} ({token(action)}) is not legal after {state.text(row)!r}; legal: {shown}"
-    )
-
-
-def no_number(state: TextGenState, step: Step, rewards: np.ndarray, terms: dict[str, np.ndarray]) -> RewardError:
-    """The error for rewards of the wrong shape, NaN or infinite."""
-    if not step.scalar and rewards.shape != step.rows.shape:
-        return RewardError(f"reward {state.reward.name!r} paid shape {rewards.shape} instead of {step.rows.shape}")
-    rewards, terms = np.atleast_1d(rewards), {name: np.atleast_1d(paid) for name, paid in terms.items()}
-    at = int(np.argmin(np.isfinite(rewards)))
-    row = int(step.rows[at])
-    bad = [f"{name} = {paid[at]}" for name, paid in terms.items() if not np.isfinite(paid[at])]
-    return RewardError(
-        f"reward {state.reward.name!r} paid no finite number: row {row}: {', '.join(bad) or rewards[at]} "
-        f"after the text {state.text(row)!r}"
     )

@@ -15,7 +15,13 @@ from textgym.tasks import Task
 
 
 class Mask(Recipe, ABC):
-    """Says which tokens may come next."""
+    """Says which tokens may come next.
+
+    Attributes:
+        everywhere: bool (V,), where the same tokens are legal at every place; else None.
+    """
+
+    everywhere: np.ndarray | None = None
 
     @abstractmethod
     def legal_tokens(self, tokens: np.ndarray, lengths: np.ndarray, episodes: Sequence[Episode]) -> np.ndarray:
@@ -39,7 +45,7 @@ class Fixed(Mask):
 
     def __init__(self, task: Task, tokens: Sequence[int | str] = ()):
         vocabulary = task.vocabulary
-        self.legal = vocabulary.legal.copy()
+        self.everywhere = vocabulary.legal.copy()
         by_name = (
             vocabulary.tokenizer.get_vocab(with_added_tokens=True) if any(isinstance(t, str) for t in tokens) else {}
         )
@@ -47,12 +53,12 @@ class Fixed(Mask):
             if isinstance(token, str) and token not in by_name:
                 raise unknown("token to ban", token, by_name)
             index = by_name[token] if isinstance(token, str) else token
-            self.legal[whole_number("a banned token id", index, 0, vocabulary.size - 1)] = False
-        if not self.legal.any():
+            self.everywhere[whole_number("a banned token id", index, 0, vocabulary.size - 1)] = False
+        if not self.everywhere.any():
             raise ValueError("every token is banned")
 
     def legal_tokens(self, tokens, lengths, episodes):
-        return np.repeat(self.legal[None], len(lengths), axis=0)
+        return np.repeat(self.everywhere[None], len(lengths), axis=0)
 
 
 class Grammar(Mask):
@@ -116,6 +122,8 @@ class All(Mask):
 
     def __init__(self, masks: Sequence[Mask]):
         self.masks = tuple(masks)
+        if all(mask.everywhere is not None for mask in self.masks):
+            self.everywhere = np.logical_and.reduce([mask.everywhere for mask in self.masks])
 
     def legal_tokens(self, tokens, lengths, episodes):
         legal = self.masks[0].legal_tokens(tokens, lengths, episodes)

@@ -121,7 +121,7 @@ def as_picture(state: TextGenState, row: int) -> np.ndarray:
 def sections(state: TextGenState, row: int) -> list[Section]:
     """What there is to show of a row: always the same labels with the same number of lines."""
     task, vocabulary, episode = state.task, state.vocabulary, state.episodes[row]
-    begun, ended = bool(state.begun[row]), bool(state.over[row])
+    begun, ended = bool(state.streams.begun[row]), bool(state.over[row])
     illegal = bool(state.ended_illegally[row])
     length = int(state.lengths[row])
     paid = np.zeros(task.budget) if state.payments is None else state.payments[row]
@@ -143,9 +143,9 @@ def sections(state: TextGenState, row: int) -> list[Section]:
         total = plain(f"{sum_paid}, budget left {task.budget - length} of {task.budget}")
         references = [plain(visible(reference)) for reference in episode.references] or [plain("(none)")]
     if state.failure:
-        end = plain(visible(f"the reward failed: {state.failure}"))
+        end = plain(visible(f"failed: {state.failure}"))
     elif begun and ended:
-        outcome = state.outcomes(np.array([row]))
+        outcome = state.outcomes(state.last_step(np.array([row])))
         end = plain(f"{outcome['end_reason'][0]}, score {outcome['score'][0]:.3g}")
     elif not begun:
         end = plain("no episode yet: reset begins one")

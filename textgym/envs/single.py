@@ -73,35 +73,34 @@ class TextGenEnv(gym.Env):
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None):
         episodes = requested_episodes(self.task, options, [0], 1)
         super().reset(seed=seed)
-        if self.state.rngs[0] is not self.np_random:
-            self.state.give_stream(0, self.np_random)
+        if self.state.streams.rngs[0] is not self.np_random:
+            self.state.streams.seed(0, self.np_random)
         self.state.begin(self.state.all_rows, episodes)
-        info = {} if self.state.legal is None else {"action_mask": self.state.legal[0].astype(np.int8)}
+        info = {} if self.state.legal is None else {"action_mask": self.state.action_mask(0, np.int8)}
         if self.render_mode == "human":
             self.render()
         return self._observe(), info
 
     def step(self, action):
         state = self.state
-        reward, ended = state.append(checked_action(action, self.vocabulary))
-        reward, terminated = (float(reward), bool(ended)) if state.scalar else (float(reward[0]), bool(ended[0]))
+        rewards, step = state.append(checked_action(action, self.vocabulary))
+        reward, terminated = (rewards, bool(step.ended)) if step.scalar else (float(rewards[0]), bool(step.ended[0]))
         info: dict[str, Any] = {"reward_terms": {name: float(paid[0]) for name, paid in state.terms.items()}}
         if state.legal is not None:
-            info["action_mask"] = state.legal[0].astype(np.int8)
+            info["action_mask"] = state.action_mask(0, np.int8)
         if terminated:
-            info.update((name, values[0]) for name, values in state.outcomes(state.all_rows).items())
+            info.update((name, values[0]) for name, values in state.outcomes(step.ending).items())
         if self.render_mode == "human":
             self.render()
         return self._observe(), reward, terminated, False, info
 
     def _observe(self):
         tokens = self.state.window[0].copy()
-        return {"tokens": tokens, "action_mask": self.state.legal[0].astype(np.int8)} if self.observe_mask else tokens
+        return {"tokens": tokens, "action_mask": self.state.action_mask(0, np.int8)} if self.observe_mask else tokens
 
     def action_masks(self) -> np.ndarray:
         """Which tokens are legal now, bool (V,): the method that sb3-contrib's MaskablePPO calls."""
-        legal = self.state.legal
-        return np.ones(self.vocabulary.size, bool) if legal is None else legal[0].copy()
+        return self.state.action_mask(0)
 
     @property
     def episode(self) -> Episode:
@@ -124,5 +123,5 @@ class TextGenEnv(gym.Env):
     def set_state(self, saved: dict[str, Any]) -> None:
         """Go back to a state of :meth:`get_state`, of this environment or of one with the same settings."""
         self.state.set_state(saved)
-        if self.state.rngs[0] is not None:
-            self._np_random = self.state.rngs[0]
+        if self.state.streams.rngs[0] is not None:
+            self.np_random = self.state.streams.rngs[0]  # Gymnasium then gives np_random_seed as -1: not known

@@ -14,6 +14,7 @@ from textgym.envs.checks import as_array, checked_actions, reset_needed
 from textgym.envs.options import requested_episodes
 from textgym.envs.render import render_row
 from textgym.envs.settings import RENDER_FPS, RENDER_MODES, EnvSettings
+from textgym.episode import Step
 from textgym.errors import unknown, whole_number
 from textgym.tasks import Task
 
@@ -94,7 +95,7 @@ class TextGenVectorEnv(VectorEnv):
         streams = [None if row_seed is None else seeding.np_random(row_seed)[0] for row_seed in seeds]
         for row, stream in zip(rows.tolist(), streams, strict=True):
             if stream is not None:
-                self.state.give_stream(row, stream)
+                self.state.streams.seed(row, stream)
         self.state.begin(rows, episodes)
         infos: dict[str, Any] = {}
         self._add_standing(infos, self._everywhere if mask is None else mask)
@@ -106,7 +107,7 @@ class TextGenVectorEnv(VectorEnv):
         state, n = self.state, self.num_envs
         paid = self._everywhere  # bool (n,), the rows that take part
         if self.autoreset_mode is AutoresetMode.NEXT_STEP and np.count_nonzero(state.over):
-            if state.failure or not state.begun.all():
+            if state.failure or not state.streams.begun.all():
                 raise reset_needed(state, state.all_rows)
             paid = ~state.over
             actions = as_array(actions).copy()
@@ -114,22 +115,24 @@ class TextGenVectorEnv(VectorEnv):
                 actions[state.over] = 0  # ignored, whatever it is
         actions = checked_actions(actions, (n,), self.vocabulary)
         infos: dict[str, Any] = {}
+        step = None
         if paid is self._everywhere:
-            rewards, ended = state.append(actions)
-            ended = ended.copy()  # the state machine's own otherwise
+            rewards, step = state.append(actions)
+            ended = step.ended.copy()  # the state machine's own otherwise
         else:
             rewards, ended = np.zeros(n), np.zeros(n, bool)
             going, waiting = np.flatnonzero(paid), np.flatnonzero(~paid)
             if len(going):
-                rewards[going], ended[going] = state.append(actions[going], going)
+                rewards[going], step = state.append(actions[going], going)
+                ended[going] = step.ended
             state.begin(waiting)
-        if np.count_nonzero(ended):
+        if step and step.ending:
             if self.autoreset_mode is AutoresetMode.SAME_STEP:
-                self._add_final(infos, ended)
-                state.begin(np.flatnonzero(ended), keep_terms=True)
+                self._add_final(infos, ended, step.ending)
+                state.begin(step.ending.rows, keep_terms=True)
                 paid = ~ended
             else:
-                self._add_outcomes(infos, ended)
+                self._add_outcomes(infos, ended, step.ending)
         self._add_terms(infos, paid)
         self._add_standing(infos, self._everywhere)
         if self.render_mode == "human":
@@ -138,25 +141,31 @@ class TextGenVectorEnv(VectorEnv):
 
     def observe(self, row: int | None = None):
         """The observations of all rows, or one row's: a copy, unless the environment has ``copy=False``."""
-        tokens, legal = self.state.window, self.state.legal
+        tokens = self.state.window
         if row is not None:
-            tokens, legal = tokens[row].copy(), legal if legal is None else legal[row]
+            tokens = tokens[row].copy()
         elif self.copy:
             tokens = tokens.copy()
         else:
             tokens = tokens.view()
             tokens.flags.writeable = False
-        return {"tokens": tokens, "action_mask": legal.astype(np.int8)} if self.observe_mask else tokens
+        if not self.observe_mask:
+            return tokens
+        state = self.state
+        legal = state.action_masks(np.int8) if row is None else state.action_mask(row, np.int8)
+        return {"tokens": tokens, "action_mask": legal}
 
     # -- infos, as SyncVectorEnv lays them out: every key with a mask "_key" of the rows that have it ----
 
     def _add_standing(self, infos: dict[str, Any], have: np.ndarray) -> None:
         """What a row has at every time: its mask, its group's episode. ``have`` bool (n,): for these rows."""
         if self.state.legal is not None:
-            infos["action_mask"] = (self.state.legal & have[:, None]).astype(np.int8)
+            masks = infos["action_mask"] = self.state.action_masks(np.int8)
+            if have is not self._everywhere:
+                masks[~have] = 0
             infos["_action_mask"] = have.copy()
         if self.group_size is not None:
-            infos["episode_id"], infos["_episode_id"] = np.where(have, self.state.episode_id(), 0), have.copy()
+            infos["episode_id"], infos["_episode_id"] = np.where(have, self.state.streams.ids, 0), have.copy()
 
     def _add_terms(self, infos: dict[str, Any], have: np.ndarray) -> None:
         """The parts of the reward, for the rows that were paid."""
@@ -166,36 +175,42 @@ class TextGenVectorEnv(VectorEnv):
                 terms[name], terms[f"_{name}"] = np.where(have, paid, 0.0), have.copy()
             infos["reward_terms"], infos["_reward_terms"] = terms, have.copy()
 
-    def _add_outcomes(self, infos: dict[str, Any], have: np.ndarray) -> None:
+    def _add_outcomes(self, infos: dict[str, Any], have: np.ndarray, ending: Step) -> None:
         """What is reported of the episodes that have ended."""
-        rows = np.flatnonzero(have)
-        each = rows.tolist()
-        for name, values in self.state.outcomes(rows).items():
+        rows = ending.rows.tolist()
+        for name, values in self.state.outcomes(ending).items():
             # an empty array of objects is all None; mostly few rows: item by item beats index arrays
-            text = isinstance(values[0], str)
-            column = np.empty(self.num_envs, object) if text else np.zeros(self.num_envs, type(values[0]))
-            for row, value in zip(each, values, strict=True):
+            first = values[0]
+            column = np.empty(self.num_envs, object) if type(first) is str else np.zeros(self.num_envs, type(first))
+            for row, value in zip(rows, values, strict=True):
                 column[row] = value
             infos[name], infos[f"_{name}"] = column, have.copy()
 
-    def _add_final(self, infos: dict[str, Any], have: np.ndarray) -> None:
+    def _add_final(self, infos: dict[str, Any], have: np.ndarray, ending: Step) -> None:
         """SAME_STEP: the last observation and info of the episodes that have ended."""
         final: dict[str, Any] = {}
-        self._add_outcomes(final, have)
+        self._add_outcomes(final, have, ending)
         self._add_terms(final, have)
         self._add_standing(final, have)
         observations = np.empty(self.num_envs, object)
-        for row in np.flatnonzero(have).tolist():
-            observations[row] = self.observe(row)
+        for row, observation in zip(ending.rows.tolist(), self.final_observations(ending), strict=True):
+            observations[row] = observation
         infos["final_obs"], infos["final_info"] = observations, final
         infos["_final_obs"], infos["_final_info"] = have.copy(), have.copy()
+
+    def final_observations(self, ending: Step) -> Sequence[Any]:
+        """The last observations of the k rows of ``ending``, each its own."""
+        tokens = self.state.window[ending.rows]
+        if not self.observe_mask:
+            return tokens
+        masks = [self.state.action_mask(row, np.int8) for row in ending.rows.tolist()]
+        return [{"tokens": t, "action_mask": m} for t, m in zip(tokens, masks, strict=True)]
 
     # -- the rest of the interface -----------------------------------------------------------------
 
     def action_masks(self) -> np.ndarray:
         """Which tokens are legal now, bool (n, V), fresh; every row has at least one."""
-        legal = self.state.legal
-        return np.ones((self.num_envs, self.vocabulary.size), bool) if legal is None else legal.copy()
+        return self.state.action_masks()
 
     @property
     def last_reward_terms(self) -> dict[str, np.ndarray]:
@@ -205,12 +220,12 @@ class TextGenVectorEnv(VectorEnv):
     @property
     def np_random_seed(self) -> tuple[int, ...]:
         """The seeds of the rows' episodes, as SyncVectorEnv has them."""
-        return tuple(rng.bit_generator.seed_seq.entropy for rng in self.state.rngs)
+        return tuple(rng.bit_generator.seed_seq.entropy for rng in self.state.streams.rngs)
 
     @property
     def np_random(self) -> tuple[np.random.Generator, ...]:
         """The generators of the rows' episodes, as SyncVectorEnv has them."""
-        return tuple(self.state.rngs)
+        return tuple(self.state.streams.rngs)
 
     @property
     def episodes(self):
@@ -253,7 +268,7 @@ class TextGenVectorEnv(VectorEnv):
         seeds = [None if seed is None else seed[row] for row in each]
         fresh: dict[int, int] = {}  # group -> the seed of its rows that have no stream yet
         for i, row in enumerate(each):
-            if seeds[i] is None and self.state.rngs[row] is None:
+            if seeds[i] is None and self.state.streams.rngs[row] is None:
                 seeds[i] = fresh.setdefault(row // size, seeding.np_random(None)[1])
         return seeds
 

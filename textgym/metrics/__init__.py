@@ -8,6 +8,7 @@ from textgym.errors import call_checked, load_object, unknown
 from textgym.metrics.base import BatchMetric, BatchProgress, FunctionMetric, Metric, Progress, WholeText
 from textgym.metrics.edit_distance import EditDistance
 from textgym.metrics.match import CharacterMatch, ExactMatch, TokenMatch
+from textgym.metrics.running import Followed, RunningMetrics
 
 METRICS: dict[str, Callable[[], BatchMetric]] = {
     "token_match": TokenMatch,
@@ -65,9 +66,11 @@ __all__ = [
     "CharacterMatch",
     "EditDistance",
     "ExactMatch",
+    "Followed",
     "FunctionMetric",
     "Metric",
     "Progress",
+    "RunningMetrics",
     "TokenMatch",
     "WholeText",
     "make_metric",

@@ -1,4 +1,4 @@
-"""HOW GOOD a text is so far: the two kinds of metric, and the loop that runs one kind as the other."""
+"""HOW GOOD a text is: the two kinds of metric, and the loop that runs one kind as the other."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from textgym.episode import Episode, Step
-from textgym.errors import load_object
+from textgym.errors import RewardError, load_object
 from textgym.running import Recipe, RunningState
 
 
@@ -51,15 +51,51 @@ class BatchProgress(RunningState, ABC):
 
 
 class BatchMetric(Recipe, ABC):
-    """A metric that is computed for all rows in one call (array metrics, metrics that need a model)."""
+    """A metric that is computed for all rows in one call (array metrics, metrics that need a model).
+
+    Attributes:
+        name: what it is called in commands, infos and reward terms.
+        needs_text: whether :meth:`start_rows`'s progress reads ``pieces`` and ``provisional``.
+        worst: what an illegal end counts as, whatever was written before it.
+        only_at_end: it cannot be followed token by token; ``start_rows`` raises.
+    """
 
     name: str = ""
     needs_text: bool = False
-    worst: float = 0.0  # what an illegal end counts as, whatever was written before it
+    worst: float = 0.0
+    only_at_end: bool = False
 
     @abstractmethod
     def start_rows(self, n: int, vocabulary) -> BatchProgress:
         """Follow n rows of texts written in the tokens of ``vocabulary``."""
+
+    def score_rows(self, step: Step) -> np.ndarray:
+        """The metric of finished texts, float64 (k,), out of ``step.tokens``, ``lengths`` and ``texts``.
+
+        By default the tokens are followed once more, one after the other.
+        """
+        from textgym.metrics.running import follow_again
+
+        return follow_again(self, step)
+
+    def resolve(self, task) -> BatchMetric:
+        """This metric with what it has to learn from ``task`` learnt."""
+        return self
+
+    def at_end(self, step: Step) -> np.ndarray:
+        """What the rows of ``step``, which end, are worth, float64 (k,): :meth:`score_rows`, ``worst`` after an
+        illegal token.
+
+        Raises:
+            RewardError: another number of values than rows.
+        """
+        values = np.asarray(self.score_rows(step), np.float64)
+        if values.shape != step.rows.shape:
+            raise RewardError(f"metric {self.name!r} gave shape {values.shape} for {len(step.rows)} rows")
+        return values if step.illegal is None else np.where(step.illegal, self.worst, values)
+
+    def __repr__(self) -> str:
+        return f"<metric {self.name}>"
 
 
 class Metric(BatchMetric):
@@ -75,6 +111,13 @@ class Metric(BatchMetric):
         """The metric of a finished text."""
         return self.start(episode).push(text)
 
+    def score_all(self, texts: Sequence[str], episodes: Sequence[Episode]) -> list[float]:
+        """:meth:`score` of each text."""
+        return [float(self.score(text, episode)) for text, episode in zip(texts, episodes, strict=True)]
+
+    def score_rows(self, step):
+        return np.array(self.score_all(step.texts, step.episodes), np.float64)
+
     def start_rows(self, n: int, vocabulary=None) -> BatchProgress:
         return _RowByRow(self, n)
 
@@ -89,17 +132,25 @@ class _RowByRow(BatchProgress):
         self.progress: list[Progress | None] = [None] * n
 
     def reset(self, rows, episodes):
+        start = self.metric.start
         for row, episode in zip(rows.tolist(), episodes, strict=True):
-            self.progress[row] = self.metric.start(episode)
+            self.progress[row] = start(episode)
 
     def value(self, step):
-        progress = self.progress
-        if step.scalar:
-            return float(progress[0].push(step.pieces[0], step.provisional[0]))
-        return np.array(
-            [progress[r].push(p, v) for r, p, v in zip(step.rows.tolist(), step.pieces, step.provisional, strict=True)],
-            np.float64,
-        )
+        progress, pieces, provisional = self.progress, step.pieces, step.provisional
+        i = 0
+        try:
+            if step.scalar:
+                return float(progress[0].push(pieces[0], provisional[0]))
+            values = np.empty(len(step.rows))
+            for i, row in enumerate(step.rows.tolist()):
+                values[i] = progress[row].push(pieces[i], provisional[i])
+            return values
+        except Exception as error:
+            raise RewardError(
+                f"metric {self.metric.name!r} raised {type(error).__name__}: {error} in row {int(step.rows[i])}, "
+                f"prompt {step.episodes[i].prompt!r}, at the piece {pieces[i]!r}"
+            ) from error
 
 
 class FunctionMetric(Metric):

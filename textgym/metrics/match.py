@@ -7,6 +7,7 @@ from operator import eq
 
 import numpy as np
 
+from textgym.arrays import ragged_indices
 from textgym.episode import Step
 from textgym.metrics.base import BatchMetric, BatchProgress, Metric, Progress
 from textgym.running import RunningState
@@ -54,10 +55,27 @@ class CharacterMatch(Metric):
     def score(self, text, episode):
         return max((_share_in_place(text, reference) for reference in episode.references), default=0.0)
 
+    def score_all(self, texts, episodes):
+        references = [episode.references for episode in episodes]
+        if len(texts) < 4 or any([len(each) != 1 for each in references]):
+            return super().score_all(texts, episodes)
+        return _shares_in_place(texts, [each[0] for each in references])
+
 
 def _share_in_place(text: str, reference: str) -> float:
     longest = max(len(text), len(reference))
     return sum(map(eq, text, reference)) / longest if longest else 1.0
+
+
+def _shares_in_place(texts: Sequence[str], references: Sequence[str]) -> list[float]:
+    """:func:`_share_in_place` of k pairs at once."""
+    k = len(texts)
+    characters = np.array([*texts, *references])  # '<U..', padded with zeros
+    codes = characters.view(np.uint32).reshape(2 * k, -1)
+    sizes = np.fromiter(map(len, [*texts, *references]), np.int64, 2 * k)
+    shorter, longest = np.minimum(sizes[:k], sizes[k:]), np.maximum(sizes[:k], sizes[k:])
+    right = ((codes[:k] == codes[k:]) & (np.arange(codes.shape[1]) < shorter[:, None])).sum(axis=1)
+    return np.where(longest == 0, 1.0, right / np.maximum(longest, 1)).tolist()
 
 
 class _OneReference(Progress):
@@ -101,6 +119,21 @@ class TokenMatch(BatchMetric):
             raise ValueError("token_match compares token ids: it needs the environment's vocabulary")
         return _TokenProgress(n, vocabulary)
 
+    def score_rows(self, step):
+        eos, encode = step.vocabulary.eos, step.vocabulary.encode
+        scores = []
+        for tokens, size, episode in zip(step.tokens, np.atleast_1d(step.lengths).tolist(), step.episodes, strict=True):
+            text = tokens[: size - (size > 0 and tokens[size - 1] == eos)]
+            scores.append(
+                max((_share_of_ids(text, encode(reference)) for reference in episode.references), default=0.0)
+            )
+        return np.array(scores)
+
+
+def _share_of_ids(text: np.ndarray, reference: np.ndarray) -> float:
+    longest, shorter = max(len(text), len(reference)), min(len(text), len(reference))
+    return np.count_nonzero(text[:shorter] == reference[:shorter]) / longest if longest else 1.0
+
 
 class _TokenProgress(BatchProgress):
     """The best of K references; the k-th of every row is followed by one :class:`_KthReference`."""
@@ -109,15 +142,17 @@ class _TokenProgress(BatchProgress):
     takes_scalars = True
 
     def __init__(self, n, vocabulary):
+        self.n = n
         self.vocabulary = vocabulary
         self.each = [_KthReference(n)]
 
     def reset(self, rows, episodes):
-        references = [[self.vocabulary.encode(r) for r in episode.references] for episode in episodes]
-        while len(self.each) < max(map(len, references)):
-            self.each.append(_KthReference(len(self.each[0].sizes)))
+        references = [episode.references for episode in episodes]
+        most = max(map(len, references))
+        self.each += [_KthReference(self.n) for _ in range(len(self.each), most)]
         for k, kth in enumerate(self.each):
-            kth.reset(rows, [of_row[k] if k < len(of_row) else None for of_row in references])
+            having = [i for i, of_row in enumerate(references) if len(of_row) > k]
+            kth.reset(rows, having, *self.vocabulary.encode_flat([references[i][k] for i in having]))
 
     def value(self, step):
         text_lengths = step.lengths - (step.actions == self.vocabulary.eos)
@@ -128,7 +163,7 @@ class _TokenProgress(BatchProgress):
 
     def set_state(self, saved):
         # the number of references may have grown since
-        self.each = [_KthReference(len(self.each[0].sizes)) for _ in saved["each"]]
+        self.each = [_KthReference(self.n) for _ in saved["each"]]
         super().set_state(saved)
 
 
@@ -136,25 +171,26 @@ class _KthReference(RunningState):
     def __init__(self, n: int, width: int = 8):
         self.sizes = np.full(n, -1, np.int64)  # tokens of the reference, -1: the row has none
         self.right = np.zeros(n, np.int64)
-        self.all_sized = False  # every row has a reference, and none is empty
+        self.empty = n  # rows that have no reference, or an empty one
         self._allocate(np.full((n, width), -1, np.int32))
 
     def _allocate(self, tokens: np.ndarray) -> None:
         self.tokens = tokens  # (n, T), -1 after the reference: at least in the last column
         self.last = np.arange(len(tokens)) * tokens.shape[1] - 1  # flat index of token t of a row: last + t + 1
 
-    def reset(self, rows: np.ndarray, references: Sequence[np.ndarray | None]) -> None:
-        width, longest = self.tokens.shape[1], max((len(r) for r in references if r is not None), default=0)
+    def reset(self, rows: np.ndarray, having: list[int], ids: np.ndarray, sizes: np.ndarray) -> None:
+        """``ids``: the references of ``rows[having]``, one after the other, ``sizes`` tokens each."""
+        width, longest = self.tokens.shape[1], int(sizes.max(initial=0))
         if longest >= width:
             self._allocate(np.pad(self.tokens, ((0, 0), (0, 2 * longest - width)), constant_values=-1))
-        for row, reference in zip(rows.tolist(), references, strict=True):
-            tokens = self.tokens[row]
-            tokens.fill(-1)
-            if reference is not None:
-                tokens[: len(reference)] = reference
-            self.sizes[row] = -1 if reference is None else len(reference)
-            self.right[row] = 0
-        self.all_sized = np.count_nonzero(self.sizes > 0) == len(self.sizes)
+        self.empty += len(rows) - np.count_nonzero(sizes) - np.count_nonzero(self.sizes[rows] <= 0)
+        self.tokens[rows] = -1
+        self.sizes[rows] = -1
+        self.right[rows] = 0
+        if having:
+            rows = rows if len(having) == len(rows) else rows[having]
+            self.tokens.ravel()[ragged_indices(self.last[rows] + 1, sizes)] = ids
+            self.sizes[rows] = sizes
 
     def value(self, step: Step, text_lengths: np.ndarray) -> np.ndarray:
         # past the end: the last column, which no token equals; EOS is in no reference
@@ -163,6 +199,6 @@ class _KthReference(RunningState):
         self.right = step.put(self.right, right)
         sizes = step.take(self.sizes)
         longest = np.maximum(sizes, text_lengths)
-        if self.all_sized:
+        if not self.empty:
             return right / longest
         return np.where((sizes == 0) & (text_lengths == 0), 1.0, right / np.maximum(longest, 1))

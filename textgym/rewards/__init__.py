@@ -8,8 +8,8 @@ from typing import Any
 
 from textgym.errors import call_checked, load_object, unknown
 from textgym.metrics import METRICS, BatchMetric
-from textgym.rewards.base import RewardFunction, RewardState, Sum
-from textgym.rewards.schedules import Delta, EveryStep, Schedule, Terminal
+from textgym.rewards.base import RewardFunction, RewardState, RunningReward, Sum
+from textgym.rewards.schedules import Delta, EveryStep, MetricReward, Schedule, Terminal
 
 SCHEDULES: dict[str, type[RewardFunction]] = {
     "terminal": Terminal,
@@ -82,8 +82,10 @@ __all__ = [
     "SCHEDULES",
     "Delta",
     "EveryStep",
+    "MetricReward",
     "RewardFunction",
     "RewardState",
+    "RunningReward",
     "Schedule",
     "Sum",
     "Terminal",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from numbers import Real
@@ -9,11 +10,14 @@ from numbers import Real
 import numpy as np
 
 from textgym.episode import Episode, Step
+from textgym.errors import RewardError
+from textgym.metrics import RunningMetrics
 from textgym.running import Recipe, RunningState
+from textgym.tokenizers import Vocabulary
 
 
 class RewardState(RunningState, ABC):
-    """A reward along the n rows of one environment.
+    """A reward along the n rows of one environment. It is called at every step of every row.
 
     Attributes:
         terms: name -> float64 (k,): what the last step paid, term by term; they sum to the reward.
@@ -38,8 +42,8 @@ class RewardFunction(Recipe, ABC):
 
     Attributes:
         name: what its term is called in ``info["reward_terms"]``.
-        needs_text: whether :class:`Step` must carry decoded text.
-        couples_rows: whether what one row is paid depends on the others.
+        needs_text: whether it reads ``step.pieces`` itself; what the metrics that it follows need is theirs to say.
+        couples_rows: whether what one row is paid depends on the others (running normalisation does).
     """
 
     name: str = ""
@@ -47,15 +51,20 @@ class RewardFunction(Recipe, ABC):
     couples_rows: bool = False
 
     @abstractmethod
-    def start(self, n: int, rngs: Sequence[np.random.Generator], vocabulary=None) -> RewardState:
-        """The running state for n rows.
+    def start(self, n: int, rngs: Sequence[np.random.Generator], metrics: RunningMetrics) -> RewardState:
+        """The running state for n rows; :meth:`run` calls it.
 
         Args:
             n: number of rows.
-            rngs: one generator a row, for rewards that draw random numbers. The environment replaces
-                its items when a row is seeded: keep the sequence, not the items.
-            vocabulary: the environment's :class:`~textgym.tokenizers.Vocabulary`.
+            rngs: one generator a row, for rewards that draw random numbers; the terms of a sum share it. The
+                environment replaces its items when a row is seeded: keep the sequence, not the items.
+            metrics: gives the values of a metric along the rows (``metrics.follow(metric)``), and has the
+                environment's ``vocabulary``.
         """
+
+    def run(self, n: int, rngs: Sequence[np.random.Generator], vocabulary: Vocabulary | None = None) -> RunningReward:
+        """This reward along n rows, with the metrics that it follows."""
+        return RunningReward(self, n, rngs, vocabulary)
 
     def resolve(self, task) -> RewardFunction:
         """This reward with metrics given by name, or left out, looked up for ``task``."""
@@ -111,8 +120,8 @@ class Sum(RewardFunction):
     def resolve(self, task):
         return Sum([(weight, part.resolve(task)) for weight, part in self.parts])
 
-    def start(self, n, rngs, vocabulary=None):
-        return _RunningSum([w for w, _ in self.parts], [part.start(n, rngs, vocabulary) for _, part in self.parts])
+    def start(self, n, rngs, metrics):
+        return _RunningSum([w for w, _ in self.parts], [part.start(n, rngs, metrics) for _, part in self.parts])
 
 
 class _RunningSum(RewardState):
@@ -139,3 +148,81 @@ class _RunningSum(RewardState):
                 terms[key] = weight * paid
         self.terms = terms
         return total
+
+
+class RunningReward(RunningState):
+    """A reward and the metrics it follows, along n rows; what it pays is checked."""
+
+    not_saved = frozenset({"recipe", "takes_scalars", "needs_text"})
+
+    def __init__(self, recipe: RewardFunction, n: int, rngs: Sequence[np.random.Generator], vocabulary):
+        self.recipe = recipe
+        self.metrics = RunningMetrics(n, vocabulary)
+        self.state = recipe.start(n, rngs, self.metrics)
+        self.needs_text = recipe.needs_text or self.metrics.needs_text
+        self.takes_scalars = self.state.takes_scalars and self.metrics.takes_scalars
+
+    @property
+    def terms(self) -> dict[str, np.ndarray]:
+        """See :class:`RewardState`."""
+        return self.state.terms
+
+    def reset(self, rows: np.ndarray, episodes: Sequence[Episode]) -> None:
+        """Begin new episodes in ``rows``.
+
+        Raises:
+            RewardError: the reward or a metric raised.
+        """
+        try:
+            self.metrics.reset(rows, episodes)
+            self.state.reset(rows, episodes)
+        except Exception as error:
+            raise RewardError(
+                f"reward {self.recipe.name!r} raised {said(error)} at the start of an episode of rows {rows.tolist()}"
+            ) from error
+
+    def step(self, step: Step) -> np.ndarray:
+        """What each row of the step is paid, a float64 (k,) of its own; a float in a step of scalars.
+
+        Raises:
+            RewardError: the reward or a metric raised, or paid something that is no finite number.
+        """
+        try:
+            paid = self.state.step(step)
+            if step.scalar:
+                paid = float(paid)
+                valid = math.isfinite(paid)
+            else:
+                paid = np.array(paid, np.float64)
+                valid = (
+                    paid.shape == step.rows.shape
+                    and np.count_nonzero(np.isfinite(paid)) == len(paid)
+                    and all([np.shape(term) == paid.shape for term in self.state.terms.values()])
+                )
+        except Exception as error:
+            raise RewardError(f"reward {self.recipe.name!r} raised {said(error)}") from error
+        if not valid:
+            raise _no_number(self, step, paid)
+        return paid
+
+
+def said(error: Exception) -> str:
+    """An exception in one line."""
+    return str(error) if isinstance(error, RewardError) else f"{type(error).__name__}: {error}"
+
+
+def _no_number(reward: RunningReward, step: Step, paid: np.ndarray | float) -> RewardError:
+    """The error for pay of the wrong shape, NaN or infinite."""
+    name, shape = reward.recipe.name, () if step.scalar else step.rows.shape
+    if np.shape(paid) != shape:
+        return RewardError(f"reward {name!r} paid shape {np.shape(paid)} instead of {shape}")
+    for term, values in reward.terms.items():
+        if np.shape(values) != shape:
+            return RewardError(f"term {term!r} of reward {name!r} has shape {np.shape(values)} instead of {shape}")
+    at = int(np.argmin(np.isfinite(np.atleast_1d(paid))))
+    values = {term: float(np.atleast_1d(values)[at]) for term, values in reward.terms.items()}
+    bad = [f"{term} = {value}" for term, value in values.items() if not math.isfinite(value)]
+    return RewardError(
+        f"reward {name!r} paid no finite number: row {int(step.rows[at])}, prompt {step.episodes[at].prompt!r}: "
+        f"{', '.join(bad) or np.atleast_1d(paid)[at]} after the text {step.texts[at]!r}"
+    )

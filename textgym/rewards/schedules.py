@@ -7,12 +7,12 @@ from abc import abstractmethod
 import numpy as np
 
 from textgym.episode import Step
-from textgym.metrics import BatchMetric, BatchProgress, make_metric
+from textgym.metrics import BatchMetric, Followed, make_metric
 from textgym.rewards.base import RewardFunction, RewardState
 
 
-class Schedule(RewardFunction):
-    """A reward that pays one metric. Subclasses say when, in :meth:`pay`.
+class MetricReward(RewardFunction):
+    """A reward that pays one metric.
 
     An illegal end counts as the metric's ``worst`` value (0; for error rates 1), whatever was written before it.
 
@@ -22,73 +22,112 @@ class Schedule(RewardFunction):
     """
 
     schedule: str = ""
-    elementwise: bool = False  # whether ``pay`` is made of element-wise operations, and so works on scalars
+    needs_text = False  # metrics that are followed say themselves what they need
 
     def __init__(self, metric=None):
-        self.metric: BatchMetric | None = None if metric in (None, "score") else make_metric(metric)
-        self.name = f"{self.schedule}:{self.metric.name}" if self.metric else self.schedule
-        self.needs_text = self.metric.needs_text if self.metric else True
+        self._set_metric(None if metric in (None, "score") else make_metric(metric))
+
+    def _set_metric(self, metric: BatchMetric | None) -> None:
+        self.metric = metric
+        self.name = f"{self.schedule}:{metric.name}" if metric else self.schedule
+
+    def resolve(self, task):
+        metric = (self.metric or task.score_metric).resolve(task)
+        if metric is self.metric:
+            return self
+        resolved = object.__new__(type(self))  # a copy, with what a subclass has stored
+        vars(resolved).update(vars(self))
+        resolved._set_metric(metric)
+        return resolved
+
+    def _known_metric(self) -> BatchMetric:
+        if self.metric is None:
+            raise ValueError(f"{self.name!r} pays the task's own score: use it in an environment, or name a metric")
+        return self.metric
+
+
+class Terminal(MetricReward):
+    """Pays m(text) once, at the end of the episode: the sparse control. The sum is m(text).
+
+    The metric is computed at the end only.
+    """
+
+    schedule = "terminal"
+
+    def start(self, n, rngs, metrics):
+        return _AtTheEnd(self.name, self._known_metric())
+
+
+class _AtTheEnd(RewardState):
+    takes_scalars = True
+    not_saved = frozenset({"name", "metric"})
+
+    def __init__(self, name: str, metric: BatchMetric):
+        self.name = name
+        self.metric = metric
+        self.terms = {}
+
+    def reset(self, rows, episodes):
+        pass
+
+    def step(self, step):
+        last = step.ending
+        paid = 0.0 if step.scalar else np.zeros(len(step.rows))
+        if last is not None:
+            values = self.metric.at_end(last)
+            if step.scalar:
+                paid = float(values[0])
+            else:
+                paid[step.ended] = values
+        self.terms = {self.name: paid}
+        return paid
+
+
+class Schedule(MetricReward):
+    """A schedule that follows its metric token by token. Subclasses say what is paid, in :meth:`pay`."""
+
+    elementwise: bool = False  # whether ``pay`` is made of element-wise operations, and so works on scalars
 
     def __init_subclass__(cls, **kwargs):
         super().__init_subclass__(**kwargs)
         if "pay" in vars(cls) and "elementwise" not in vars(cls):
             cls.elementwise = False  # what a parent's ``pay`` could do says nothing of this one
 
-    def resolve(self, task):
-        if self.metric:
-            return self
-        resolved = object.__new__(type(self))  # a copy, with what a subclass has stored
-        vars(resolved).update(vars(self))
-        Schedule.__init__(resolved, task.score_metric)
-        return resolved
+    def _set_metric(self, metric):
+        super()._set_metric(metric)
+        if metric and metric.only_at_end:
+            raise ValueError(
+                f"metric {metric.name!r} cannot be followed token by token: pay it at the end, 'terminal:{metric.name}'"
+            )
 
-    def start(self, n, rngs, vocabulary=None):
-        if self.metric is None:
-            raise ValueError(f"{self.name!r} pays the task's own score: use it in an environment, or name a metric")
-        return _Running(self, self.metric.start_rows(n, vocabulary), n)
+    def start(self, n, rngs, metrics):
+        return _AtEveryToken(self, metrics.follow(self._known_metric()))
 
     @abstractmethod
     def pay(self, value: np.ndarray, before: np.ndarray, step: Step) -> np.ndarray:
         """What is paid, float64 (k,), for the metric now and before the step (0 at the start)."""
 
 
-class _Running(RewardState):
-    not_saved = frozenset({"recipe"})
+class _AtEveryToken(RewardState):
+    not_saved = frozenset({"recipe", "metric"})  # the metric is saved by those who follow it
 
-    def __init__(self, recipe: Schedule, metric: BatchProgress, n: int):
+    def __init__(self, recipe: Schedule, metric: Followed):
         self.recipe = recipe
         self.metric = metric
-        self.before = np.zeros(n)
-        self.takes_scalars = recipe.elementwise and metric.takes_scalars
+        self.takes_scalars = recipe.elementwise
         self.terms = {}
 
     def reset(self, rows, episodes):
-        self.metric.reset(rows, episodes)
-        self.before = self.before.copy()  # it may be what the last step returned
-        self.before[rows] = 0.0
+        pass
 
     def step(self, step):
-        value = self.metric.value(step)
-        if step.illegal is not None:
-            value = np.where(step.illegal, self.recipe.metric.worst, value)
-        paid = self.recipe.pay(value, step.take(self.before), step)
-        self.before = step.put(self.before, value)
+        paid = self.recipe.pay(*self.metric.move(step), step)
         self.terms = {self.recipe.name: paid}
         return paid
 
 
-class Terminal(Schedule):
-    """Pays m(text) once, at the end of the episode: the sparse control. The sum is m(text)."""
-
-    schedule = "terminal"
-    elementwise = True
-
-    def pay(self, value, before, step):
-        return np.where(step.ended, value, 0.0)
-
-
 class Delta(Schedule):
-    """Pays m(y_1..t) - m(y_1..t-1) at every token, from 0, so that the sum is m(text).
+    """Pays how much the metric has grown: m(y_1..t) - m(y_1..t-1) at every token, from 0, so that the sum is m(text).
 
     At discount 1 this has the same return, hence the same optimal policies, as :class:`Terminal`: it is
     Terminal plus potential-based shaping with potential m (Ng, Harada & Russell 1999). Below

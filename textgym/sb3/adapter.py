@@ -12,6 +12,7 @@ from stable_baselines3.common.vec_env import VecEnv, VecMonitor
 
 from textgym.envs.checks import checked_actions
 from textgym.envs.vector import TextGenVectorEnv
+from textgym.episode import Step
 
 
 class SB3VecEnv(VecEnv):
@@ -54,28 +55,40 @@ class SB3VecEnv(VecEnv):
 
     def step_wait(self):
         state, n = self.envs.state, self.num_envs
-        rewards, dones = state.append(checked_actions(self._actions, (n,), self.envs.vocabulary))
+        rewards, step = state.append(checked_actions(self._actions, (n,), self.envs.vocabulary))
         infos: list[dict[str, Any]] = [{} for _ in range(n)]
-        if np.count_nonzero(dones):
-            over = np.flatnonzero(dones)
-            for row, info in zip(over.tolist(), self._final_infos(over), strict=True):
+        if step.ending:
+            for row, info in zip(step.ending.rows.tolist(), self._final_infos(step.ending), strict=True):
                 infos[row] = info
-            state.begin(over, keep_terms=True)
-        return self.envs.observe(), rewards.astype(np.float32), dones.copy(), infos
+            state.begin(step.ending.rows, keep_terms=True)
+        return self.envs.observe(), rewards.astype(np.float32), step.ended.copy(), infos
 
-    def _final_infos(self, rows: np.ndarray) -> list[dict[str, Any]]:
-        """The infos of ``rows`` (k,), whose episodes have ended."""
-        state, outcomes = self.envs.state, self.envs.state.outcomes(rows)
-        infos = []
-        for i, row in enumerate(rows.tolist()):
-            info: dict[str, Any] = {name: values[i] for name, values in outcomes.items()}
-            info["reward_terms"] = {name: float(paid[row]) for name, paid in state.terms.items()}
-            info["terminal_observation"] = self.envs.observe(row)
+    def _final_infos(self, ending: Step) -> list[dict[str, Any]]:
+        """The infos of the k rows whose episodes have ended."""
+        state, rows = self.envs.state, ending.rows
+        outcomes = state.outcomes(ending)
+        names = outcomes.keys()
+        infos: list[dict[str, Any]] = [
+            dict(zip(names, values, strict=True)) for values in zip(*outcomes.values(), strict=True)
+        ]
+        terms = {name: paid[rows].tolist() for name, paid in state.terms.items()}
+        for i, (info, last) in enumerate(zip(infos, self.envs.final_observations(ending), strict=True)):
+            info["reward_terms"] = {name: paid[i] for name, paid in terms.items()}
+            info["terminal_observation"] = last
             info["TimeLimit.truncated"] = False
-            if state.legal is not None:
-                info["action_mask"] = state.legal[row].astype(np.int8)
-            infos.append(info)
+        for name, values in self._standing(rows).items():
+            for info, value in zip(infos, values, strict=True):
+                info[name] = value
         return infos
+
+    def _standing(self, rows: np.ndarray) -> dict[str, Sequence[Any]]:
+        """What a row has at every time: its mask, its group's episode."""
+        state, standing = self.envs.state, {}
+        if state.legal is not None:
+            standing["action_mask"] = [state.action_mask(row, np.int8) for row in rows.tolist()]
+        if self.envs.group_size is not None:
+            standing["episode_id"] = state.streams.ids[rows].tolist()
+        return standing
 
     def close(self) -> None:
         self.envs.close()

@@ -71,6 +71,10 @@ class Task(Recipe):
         """The true score of a finished text, in [0, 1]."""
         return self.metric.score(text, episode)
 
+    def score_all(self, texts: Sequence[str], episodes: Sequence[Episode]) -> list[float]:
+        """:meth:`score` of each text."""
+        return self.score_metric.score_all(texts, episodes)
+
     @cached_property
     def score_metric(self) -> Metric:
         """:meth:`score` as a metric: ``metric``, or, where a task computes its score itself, that at every prefix."""

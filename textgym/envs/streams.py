@@ -1,0 +1,84 @@
+"""Where the episodes of each row come from: the generators of the rows, and the names of their episodes."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Sequence
+
+import numpy as np
+from gymnasium.utils import seeding
+
+from textgym.episode import Episode
+from textgym.running import RunningState
+from textgym.tasks import Task
+
+
+class EpisodeStreams(RunningState):
+    """Two generators a row: one draws its episodes, the other, spawned from it, is its reward's.
+
+    Attributes:
+        rngs, reward_rngs: n generators, None where a row has not been seeded yet.
+        drawn: int64 (n,), episodes drawn since the row was seeded.
+        given: int64 (n,), episodes given by the user since then.
+        ids: int64 (n,), equal for the rows of a group on the same episode, different otherwise, from seed to seed.
+            The k-th episode that group g draws is k * groups + g; those given by the user count downwards from -1.
+    """
+
+    not_saved = frozenset({"task", "groups", "group_of", "reward_rngs"})
+
+    def __init__(self, n: int, task: Task, group_size: int = 1):
+        self.task = task
+        self.groups = n // group_size
+        self.group_of = np.arange(n) // group_size  # (n,)
+        self.rngs: list[np.random.Generator | None] = [None] * n
+        self.reward_rngs: list[np.random.Generator | None] = [None] * n
+        self.drawn = np.zeros(n, np.int64)
+        self.given = np.zeros(n, np.int64)
+        self.ids = np.zeros(n, np.int64)
+
+    def seed(self, row: int, rng: np.random.Generator) -> None:
+        """Begin the row's streams anew: ``rng`` draws its episodes, its child is its reward's."""
+        self.rngs[row] = rng
+        self.reward_rngs[row] = rng.spawn(1)[0]
+        self.drawn[row] = self.given[row] = 0
+
+    def next(self, rows: np.ndarray, given: Sequence[Episode] | None = None) -> Sequence[Episode]:
+        """The next episode of each of ``rows``: those given, else drawn from the rows' own streams."""
+        episodes = given
+        if given is None:
+            sample, rngs = self.task.sample, self.rngs
+            episodes = []
+            for row in rows.tolist():
+                if rngs[row] is None:
+                    self.seed(row, seeding.np_random(None)[0])
+                episodes.append(sample(rngs[row]))
+        counts = self.drawn if given is None else self.given
+        number = counts[rows]
+        counts[rows] = number + 1
+        number = number * self.groups + self.group_of[rows]
+        self.ids[rows] = number if given is None else -1 - number
+        return episodes
+
+    @property
+    def begun(self) -> np.ndarray:
+        """bool (n,), the row has had an episode."""
+        return (self.drawn + self.given) > 0
+
+    def get_state(self):
+        saved = super().get_state()
+        for name in ("rngs", "reward_rngs"):
+            saved[name] = [rng and copy.deepcopy(rng.bit_generator.state) for rng in getattr(self, name)]
+        return saved
+
+    def set_state(self, saved):
+        generators = {name: saved[name] for name in ("rngs", "reward_rngs")}
+        super().set_state({name: value for name, value in saved.items() if name not in generators})
+        for name, states in generators.items():
+            rngs = getattr(self, name)
+            for row, state in enumerate(states):
+                if state is None:
+                    rngs[row] = None
+                    continue
+                if rngs[row] is None:
+                    rngs[row] = seeding.np_random(0)[0]
+                rngs[row].bit_generator.state = copy.deepcopy(state)
