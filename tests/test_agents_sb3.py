@@ -40,12 +40,11 @@ OWN = {  # tiny and quick, but with everything that the algorithms do
 
 
 def quick(folder, algo="ppo", **changes) -> TrainArgs:
-    encoder = "conv" if algo == "trpo" else "bag"  # torch has no second derivative of embedding_bag
     settings = {
         "env": "textgym/Copy-v0",
         "env_kwargs": SMALL,
         "algo": algo,
-        "encoder": encoder,
+        "encoder": "bag",
         "encoder_kwargs": {"features_dim": 16},
         "hyperparams": OWN[algo],
         "steps": 128,

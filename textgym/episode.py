@@ -44,6 +44,7 @@ class Step:
         rows: int64 (k,), ascending: which rows of the environment; rows being autoreset are not among them.
         actions: int64 (k,), the token ids chosen.
         lengths: int64 (k,), tokens written so far, this one and EOS included, an illegal one not.
+        finished: bool (k,), the token is EOS.
         ended: bool (k,), the episode of the row ends with this step.
         illegal: bool (k,), the mask forbade the token, which was not written; None without a mask.
         pieces: k strings, what the committed text grew by; None when nothing asked for text
@@ -64,6 +65,7 @@ class Step:
         "rows",
         "actions",
         "lengths",
+        "finished",
         "ended",
         "illegal",
         "pieces",
@@ -92,6 +94,7 @@ class Step:
         environment. ``lengths``, ``ended``, ``illegal`` and the text are filled in as they become known."""
         self.rows = rows
         self.actions = actions[0] if scalar else actions
+        self.finished = self.actions == vocabulary.eos
         self.lengths: np.ndarray | None = None
         self.ended: np.ndarray | None = None
         self.illegal: np.ndarray | None = None

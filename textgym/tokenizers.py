@@ -156,17 +156,15 @@ class Vocabulary(Recipe):
         found = self.tokenizer.encode_batch_fast(list(texts), add_special_tokens=False)
         return [np.array(encoding.ids, np.int32) for encoding in found]
 
-    def encode_flat(self, texts: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
-        """The ids of all ``texts`` one after the other, int32 (total,), and how many each text has, int64 (k,)."""
+    def encode_flat(self, texts: Sequence[str]) -> tuple[np.ndarray, list[int]]:
+        """The ids of all ``texts`` one after the other, int32 (total,), and how many each text has."""
         if self._alphabet is not None:
-            sizes = np.fromiter(map(len, texts), np.int64, len(texts))
             try:
-                return self._alphabet.encode("".join(texts)), sizes
+                return self._alphabet.encode("".join(texts)), list(map(len, texts))
             except ValueError:
                 self.encode_all(texts)  # raises with the position in its own text
         each = self.encode_all(texts)
-        flat = np.concatenate(each) if each else np.zeros(0, np.int32)
-        return flat, np.fromiter(map(len, each), np.int64, len(each))
+        return np.concatenate(each), list(map(len, each))
 
     def count(self, text: str) -> int:
         """Number of tokens of a text."""
@@ -177,7 +175,7 @@ class Vocabulary(Recipe):
         return self.decoding.decode(ids.tolist() if hasattr(ids, "tolist") else list(ids))
 
     def decode_rows(self, tokens: np.ndarray, lengths: np.ndarray) -> list[str]:
-        """:meth:`decode` of the first ``lengths[i]`` ids of each row of ``tokens``, int32 (k, width); ids 0 .. V - 1."""
+        """:meth:`decode` of the first ``lengths[i]`` ids of each row of ``tokens``, int32 (k, width), 0 .. V - 1."""
         return self.decoding.decode_rows(tokens, lengths)
 
     def stream(self, n: int = 1) -> TextStream:

@@ -29,7 +29,7 @@ class Legality(RunningState):
     def look_up(
         self, rows: np.ndarray, over: np.ndarray, tokens: np.ndarray, lengths: np.ndarray, episodes: Sequence[Episode]
     ) -> None:
-        """Ask the mask about ``rows`` (k,). ``over``, ``tokens``, ``lengths`` and ``episodes`` are those of all rows."""
+        """Ask the mask about ``rows`` (k,). ``over``, ``tokens``, ``lengths``, ``episodes``: those of all rows."""
         if self.everywhere is not None:
             return
         self.rows[rows[over[rows]]] = self.only_eos

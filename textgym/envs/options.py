@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -12,6 +12,13 @@ from textgym.errors import unknown
 from textgym.tasks import Task
 
 OPTIONS = ("index", "prompt", "references")
+
+
+def checked_options(options: Any) -> dict[str, Any]:
+    """``options`` as a dict of one's own; None is an empty one."""
+    if options is not None and not isinstance(options, Mapping):
+        raise TypeError(f"reset options are a dict such as {{'index': 0}}, got {options!r}")
+    return dict(options or {})
 
 
 def requested_episodes(
@@ -50,7 +57,8 @@ def requested_episodes(
         raise ValueError("the reset option 'references' needs a 'prompt'")
     prompts = _per_row(options["prompt"], n, "prompt")
     references = options.get("references", ())
-    nested = not isinstance(references, str) and len(references) > 0 and not isinstance(references[0], str)
+    _check_texts(references)
+    nested = len(references) > 0 and not isinstance(references[0], str)
     per_row = _per_row(list(references), n, "references") if nested else [references] * n
     return [_from_prompt(task, prompts[row], per_row[row]) for row in rows]
 
@@ -63,6 +71,21 @@ def _per_row(value: Any, n: int, name: str) -> Sequence[Any]:
             f"the reset option {name!r} has {len(value)} items; give one value, or one for each of the {n} rows"
         )
     return value
+
+
+def _check_texts(references: Any) -> None:
+    """Raise where ``references`` is no list of texts, and no list of such lists, one a row."""
+
+    def is_list(value: Any, of: Callable[[Any], bool]) -> bool:
+        return isinstance(value, (Sequence, np.ndarray)) and not isinstance(value, str) and all(map(of, value))
+
+    def is_text(value: Any) -> bool:
+        return isinstance(value, str)
+
+    if not is_list(references, is_text) and not is_list(references, lambda each: is_list(each, is_text)):
+        raise TypeError(
+            f"the reset option 'references' is a list of texts (in a batch, or one a row), got {references!r}"
+        )
 
 
 def _index(value: Any) -> int:

@@ -65,9 +65,9 @@ class EnvSettings:
             self.on_illegal: float | str = float(on_illegal)
         else:
             self.on_illegal = {"end": 0.0, "raise": "raise"}[one_of("on_illegal", on_illegal, ("end", "raise"))]
-        if isinstance(metrics, str):
-            metrics = [metrics]
-        self.metrics = [make_metric(metric) for metric in metrics]
+        if not isinstance(metrics, (list, tuple)):
+            metrics = [] if metrics is None else [metrics]
+        self.metrics = [make_metric(metric).resolve(self.task) for metric in metrics]
         taken = {
             "end_reason",
             "score",

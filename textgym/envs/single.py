@@ -9,7 +9,7 @@ import gymnasium as gym
 import numpy as np
 
 from textgym.envs.checks import checked_action
-from textgym.envs.options import requested_episodes
+from textgym.envs.options import checked_options, requested_episodes
 from textgym.envs.render import render_row
 from textgym.envs.settings import RENDER_FPS, RENDER_MODES, EnvSettings
 from textgym.episode import Episode
@@ -71,7 +71,7 @@ class TextGenEnv(gym.Env):
         self.state = settings.start(1, scalar=True)
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None):
-        episodes = requested_episodes(self.task, options, [0], 1)
+        episodes = requested_episodes(self.task, checked_options(options), [0], 1)
         super().reset(seed=seed)
         if self.state.streams.rngs[0] is not self.np_random:
             self.state.streams.seed(0, self.np_random)

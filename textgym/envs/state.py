@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from textgym.arrays import ragged_indices
+from textgym.arrays import put_ragged
 from textgym.envs.checks import illegal_action, reset_needed
 from textgym.envs.legality import Legality
 from textgym.envs.masks import Mask
@@ -107,9 +107,9 @@ class TextGenState(RunningState):
         if self.failure and len(rows) == self.n:
             self.failure = None
         ids, sizes = self.vocabulary.encode_flat([episode.prompt for episode in episodes])
-        self.window[rows] = self.vocabulary.pad
-        self.window.ravel()[ragged_indices(self.text_start[rows] - sizes, sizes)] = ids
-        for row, episode in zip(rows.tolist(), episodes, strict=True):
+        each = rows.tolist()
+        put_ragged(self.window, each, ids, sizes, fill=self.vocabulary.pad, end=self.task.prompt_length)
+        for row, episode in zip(each, episodes, strict=True):
             self.episodes[row] = episode
         self.lengths, self.over = self.lengths.copy(), self.over.copy()  # the last step's arrays are others' now
         self.lengths[rows] = 0
@@ -155,7 +155,7 @@ class TextGenState(RunningState):
         if self.legal is None:
             self.window.ravel()[start + step.lengths] = actions
             lengths = step.lengths + 1
-            step.ended = (actions == self.vocabulary.eos) | (lengths == self.task.budget)
+            step.ended = step.finished | (lengths == self.task.budget)
         else:
             illegal = step.illegal = ~self.legal.of(step.rows, actions)
             if self.on_illegal == "raise" and np.count_nonzero(illegal):
@@ -163,7 +163,7 @@ class TextGenState(RunningState):
             legal = ~illegal
             self.window.ravel()[(start + step.lengths)[legal]] = actions[legal]
             lengths = step.lengths + legal
-            step.ended = illegal | (actions == self.vocabulary.eos) | (lengths == self.task.budget)
+            step.ended = illegal | step.finished | (lengths == self.task.budget)
             self.ended_illegally[step.rows] = illegal
         step.lengths = lengths
         self.lengths = step.put(self.lengths, lengths)
@@ -243,9 +243,9 @@ class TextGenState(RunningState):
             raise RewardError(f"one of the metrics to report ({names}) raised {self.failure}") from error
 
     def _outcomes(self, ending: Step) -> dict[str, Sequence[Any]]:
-        eos, texts = self.vocabulary.eos, ending.texts
+        texts = ending.texts
         scores = self.task.score_all(texts, ending.episodes)
-        reasons = ["eos" if action == eos else "budget" for action in np.atleast_1d(ending.actions).tolist()]
+        reasons = ["eos" if finished else "budget" for finished in np.atleast_1d(ending.finished).tolist()]
         if ending.illegal is not None:
             for i in np.flatnonzero(ending.illegal).tolist():
                 scores[i], reasons[i] = 0.0, "illegal"

@@ -20,8 +20,7 @@ class EpisodeStreams(RunningState):
         rngs, reward_rngs: n generators, None where a row has not been seeded yet.
         drawn: int64 (n,), episodes drawn since the row was seeded.
         given: int64 (n,), episodes given by the user since then.
-        ids: int64 (n,), equal for the rows of a group on the same episode, different otherwise, from seed to seed.
-            The k-th episode that group g draws is k * groups + g; those given by the user count downwards from -1.
+        own: bool (n,), the last episode of the row was drawn.
     """
 
     not_saved = frozenset({"task", "groups", "group_of", "reward_rngs"})
@@ -34,7 +33,7 @@ class EpisodeStreams(RunningState):
         self.reward_rngs: list[np.random.Generator | None] = [None] * n
         self.drawn = np.zeros(n, np.int64)
         self.given = np.zeros(n, np.int64)
-        self.ids = np.zeros(n, np.int64)
+        self.own = np.ones(n, bool)
 
     def seed(self, row: int, rng: np.random.Generator) -> None:
         """Begin the row's streams anew: ``rng`` draws its episodes, its child is its reward's."""
@@ -44,20 +43,28 @@ class EpisodeStreams(RunningState):
 
     def next(self, rows: np.ndarray, given: Sequence[Episode] | None = None) -> Sequence[Episode]:
         """The next episode of each of ``rows``: those given, else drawn from the rows' own streams."""
-        episodes = given
-        if given is None:
-            sample, rngs = self.task.sample, self.rngs
-            episodes = []
-            for row in rows.tolist():
-                if rngs[row] is None:
-                    self.seed(row, seeding.np_random(None)[0])
-                episodes.append(sample(rngs[row]))
-        counts = self.drawn if given is None else self.given
-        number = counts[rows]
-        counts[rows] = number + 1
-        number = number * self.groups + self.group_of[rows]
-        self.ids[rows] = number if given is None else -1 - number
+        if given is not None:
+            self.given[rows] += 1
+            self.own[rows] = False
+            return given
+        sample, rngs = self.task.sample, self.rngs
+        episodes = []
+        for row in rows.tolist():
+            if rngs[row] is None:
+                self.seed(row, seeding.np_random(None)[0])
+            episodes.append(sample(rngs[row]))
+        self.drawn[rows] += 1
+        self.own[rows] = True
         return episodes
+
+    @property
+    def ids(self) -> np.ndarray:
+        """int64 (n,), equal for the rows of a group on the same episode, different otherwise, from seed to seed.
+
+        The k-th episode that group g draws is k * groups + g; those given by the user count downwards from -1.
+        """
+        drawn, given = ((count - 1) * self.groups + self.group_of for count in (self.drawn, self.given))
+        return np.where(self.own, drawn, -1 - given)
 
     @property
     def begun(self) -> np.ndarray:

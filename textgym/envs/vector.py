@@ -11,7 +11,7 @@ from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
 
 from textgym.envs.checks import as_array, checked_actions, reset_needed
-from textgym.envs.options import requested_episodes
+from textgym.envs.options import checked_options, requested_episodes
 from textgym.envs.render import render_row
 from textgym.envs.settings import RENDER_FPS, RENDER_MODES, EnvSettings
 from textgym.episode import Step
@@ -86,7 +86,7 @@ class TextGenVectorEnv(VectorEnv):
     # -- reset and step ----------------------------------------------------------------------------
 
     def reset(self, *, seed: int | Sequence[int | None] | None = None, options: dict[str, Any] | None = None):
-        options = dict(options or {})
+        options = checked_options(options)
         mask = options.pop("reset_mask", None)
         rows = self.state.all_rows if mask is None else np.flatnonzero(self._checked_mask(mask))
         episodes = requested_episodes(self.task, options, rows.tolist(), self.num_envs)
@@ -115,24 +115,24 @@ class TextGenVectorEnv(VectorEnv):
                 actions[state.over] = 0  # ignored, whatever it is
         actions = checked_actions(actions, (n,), self.vocabulary)
         infos: dict[str, Any] = {}
-        step = None
+        ending = None
         if paid is self._everywhere:
             rewards, step = state.append(actions)
-            ended = step.ended.copy()  # the state machine's own otherwise
+            ended, ending = step.ended.copy(), step.ending  # step.ended is the state machine's own
         else:
             rewards, ended = np.zeros(n), np.zeros(n, bool)
             going, waiting = np.flatnonzero(paid), np.flatnonzero(~paid)
             if len(going):
                 rewards[going], step = state.append(actions[going], going)
-                ended[going] = step.ended
+                ended[going], ending = step.ended, step.ending
             state.begin(waiting)
-        if step and step.ending:
+        if ending:
             if self.autoreset_mode is AutoresetMode.SAME_STEP:
-                self._add_final(infos, ended, step.ending)
-                state.begin(step.ending.rows, keep_terms=True)
+                self._add_final(infos, ended, ending)
+                state.begin(ending.rows, keep_terms=True)
                 paid = ~ended
             else:
-                self._add_outcomes(infos, ended, step.ending)
+                self._add_outcomes(infos, ended, ending)
         self._add_terms(infos, paid)
         self._add_standing(infos, self._everywhere)
         if self.render_mode == "human":
@@ -169,10 +169,10 @@ class TextGenVectorEnv(VectorEnv):
 
     def _add_terms(self, infos: dict[str, Any], have: np.ndarray) -> None:
         """The parts of the reward, for the rows that were paid."""
-        if np.count_nonzero(have):
+        if have is self._everywhere or np.count_nonzero(have):
             terms: dict[str, np.ndarray] = {}
             for name, paid in self.state.terms.items():
-                terms[name], terms[f"_{name}"] = np.where(have, paid, 0.0), have.copy()
+                terms[name], terms[f"_{name}"] = paid * have, have.copy()  # what is paid is finite
             infos["reward_terms"], infos["_reward_terms"] = terms, have.copy()
 
     def _add_outcomes(self, infos: dict[str, Any], have: np.ndarray, ending: Step) -> None:

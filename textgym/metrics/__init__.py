@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import lru_cache
 
 from textgym.errors import call_checked, load_object, unknown
 from textgym.metrics.base import BatchMetric, BatchProgress, FunctionMetric, Metric, Progress, WholeText
@@ -42,14 +43,9 @@ def make_metric(spec) -> BatchMetric:
             raise unknown("metric", name, METRICS)
         return call_checked(f"metric {name!r}", METRICS[name] if name in METRICS else load_object(name), arguments)
     if isinstance(spec, str):
-        if ":" in spec:
-            spec = load_object(spec)
-        elif spec in METRICS:
-            spec = METRICS[spec]
-        else:
-            raise unknown("metric", spec, METRICS)
-        if isinstance(spec, type) or spec in METRICS.values():
-            spec = spec()
+        if ":" not in spec:
+            return _named(spec)
+        spec = load_object(spec)
     if isinstance(spec, type) and issubclass(spec, BatchMetric):
         spec = spec()
     if isinstance(spec, BatchMetric):
@@ -57,6 +53,14 @@ def make_metric(spec) -> BatchMetric:
     if callable(spec) and not isinstance(spec, type):
         return FunctionMetric(spec)
     raise TypeError(f"a metric is a Metric, a function f(text, references), or a name; got {spec!r}")
+
+
+@lru_cache(maxsize=256)
+def _named(name: str) -> BatchMetric:
+    """The metric of that name: always the same object, so that several rewards can share what it computes."""
+    if name not in METRICS:
+        raise unknown("metric", name, METRICS)
+    return METRICS[name]()
 
 
 __all__ = [

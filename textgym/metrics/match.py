@@ -7,7 +7,7 @@ from operator import eq
 
 import numpy as np
 
-from textgym.arrays import ragged_indices
+from textgym.arrays import put_ragged
 from textgym.episode import Step
 from textgym.metrics.base import BatchMetric, BatchProgress, Metric, Progress
 from textgym.running import RunningState
@@ -57,7 +57,7 @@ class CharacterMatch(Metric):
 
     def score_all(self, texts, episodes):
         references = [episode.references for episode in episodes]
-        if len(texts) < 4 or any([len(each) != 1 for each in references]):
+        if len(texts) < 8 or any([len(each) != 1 for each in references]):
             return super().score_all(texts, episodes)
         return _shares_in_place(texts, [each[0] for each in references])
 
@@ -151,11 +151,11 @@ class _TokenProgress(BatchProgress):
         most = max(map(len, references))
         self.each += [_KthReference(self.n) for _ in range(len(self.each), most)]
         for k, kth in enumerate(self.each):
-            having = [i for i, of_row in enumerate(references) if len(of_row) > k]
-            kth.reset(rows, having, *self.vocabulary.encode_flat([references[i][k] for i in having]))
+            ids, sizes = self.vocabulary.encode_flat([each[k] if len(each) > k else "" for each in references])
+            kth.reset(rows, ids, sizes, [len(each) > k for each in references])
 
     def value(self, step):
-        text_lengths = step.lengths - (step.actions == self.vocabulary.eos)
+        text_lengths = step.lengths - step.finished
         value = self.each[0].value(step, text_lengths)
         for kth in self.each[1:]:
             value = np.maximum(value, kth.value(step, text_lengths))
@@ -171,26 +171,23 @@ class _KthReference(RunningState):
     def __init__(self, n: int, width: int = 8):
         self.sizes = np.full(n, -1, np.int64)  # tokens of the reference, -1: the row has none
         self.right = np.zeros(n, np.int64)
-        self.empty = n  # rows that have no reference, or an empty one
+        self.all_sized = False  # every row has a reference, and none is empty
         self._allocate(np.full((n, width), -1, np.int32))
 
     def _allocate(self, tokens: np.ndarray) -> None:
         self.tokens = tokens  # (n, T), -1 after the reference: at least in the last column
         self.last = np.arange(len(tokens)) * tokens.shape[1] - 1  # flat index of token t of a row: last + t + 1
 
-    def reset(self, rows: np.ndarray, having: list[int], ids: np.ndarray, sizes: np.ndarray) -> None:
-        """``ids``: the references of ``rows[having]``, one after the other, ``sizes`` tokens each."""
-        width, longest = self.tokens.shape[1], int(sizes.max(initial=0))
+    def reset(self, rows: np.ndarray, ids: np.ndarray, sizes: list[int], has: list[bool]) -> None:
+        """``ids``: the references of ``rows``, one after the other, ``sizes`` tokens each; ``has``: there is one."""
+        width, longest = self.tokens.shape[1], max(sizes)
         if longest >= width:
             self._allocate(np.pad(self.tokens, ((0, 0), (0, 2 * longest - width)), constant_values=-1))
-        self.empty += len(rows) - np.count_nonzero(sizes) - np.count_nonzero(self.sizes[rows] <= 0)
-        self.tokens[rows] = -1
-        self.sizes[rows] = -1
+        put_ragged(self.tokens, rows.tolist(), ids, sizes, fill=-1)
+        self.sizes[rows] = sizes if all(has) else np.where(has, sizes, -1)
         self.right[rows] = 0
-        if having:
-            rows = rows if len(having) == len(rows) else rows[having]
-            self.tokens.ravel()[ragged_indices(self.last[rows] + 1, sizes)] = ids
-            self.sizes[rows] = sizes
+        if not self.all_sized or not min(sizes):
+            self.all_sized = np.count_nonzero(self.sizes > 0) == len(self.sizes)
 
     def value(self, step: Step, text_lengths: np.ndarray) -> np.ndarray:
         # past the end: the last column, which no token equals; EOS is in no reference
@@ -199,6 +196,6 @@ class _KthReference(RunningState):
         self.right = step.put(self.right, right)
         sizes = step.take(self.sizes)
         longest = np.maximum(sizes, text_lengths)
-        if not self.empty:
+        if self.all_sized:  # no row divides by 0
             return right / longest
         return np.where((sizes == 0) & (text_lengths == 0), 1.0, right / np.maximum(longest, 1))

@@ -73,6 +73,8 @@ def _from_mapping(spec: Mapping[str, Any]) -> RewardFunction:
         reward = call_checked(f"reward {name!r}", SCHEDULES[name], arguments)
     elif not arguments:
         reward = _from_string(name)
+    elif ":" in name and name.partition(":")[0] not in SCHEDULES:
+        reward = make_reward(call_checked(f"reward {name!r}", load_object(name), arguments))
     else:
         raise unknown("reward", name, SCHEDULES)
     return reward if weight == 1.0 else reward * weight

@@ -197,7 +197,7 @@ class RunningReward(RunningState):
                 valid = (
                     paid.shape == step.rows.shape
                     and np.count_nonzero(np.isfinite(paid)) == len(paid)
-                    and all([np.shape(term) == paid.shape for term in self.state.terms.values()])
+                    and all([getattr(term, "shape", None) == paid.shape for term in self.state.terms.values()])
                 )
         except Exception as error:
             raise RewardError(f"reward {self.recipe.name!r} raised {said(error)}") from error

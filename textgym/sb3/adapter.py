@@ -57,10 +57,11 @@ class SB3VecEnv(VecEnv):
         state, n = self.envs.state, self.num_envs
         rewards, step = state.append(checked_actions(self._actions, (n,), self.envs.vocabulary))
         infos: list[dict[str, Any]] = [{} for _ in range(n)]
-        if step.ending:
-            for row, info in zip(step.ending.rows.tolist(), self._final_infos(step.ending), strict=True):
+        ending = step.ending
+        if ending:
+            for row, info in zip(ending.rows.tolist(), self._final_infos(ending), strict=True):
                 infos[row] = info
-            state.begin(step.ending.rows, keep_terms=True)
+            state.begin(ending.rows, keep_terms=True)
         return self.envs.observe(), rewards.astype(np.float32), step.ended.copy(), infos
 
     def _final_infos(self, ending: Step) -> list[dict[str, Any]]:

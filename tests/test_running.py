@@ -1,0 +1,360 @@
+"""What is computed when, and by whom: metrics are followed once or not at all, failures leave nothing half-made."""
+
+import pickle
+
+import numpy as np
+import pytest
+from helpers import MODES, Phrases, assert_same, play, vector
+
+from textgym import (
+    CharacterMatch,
+    Delta,
+    EditDistance,
+    Episode,
+    EveryStep,
+    Metric,
+    ResetNeeded,
+    RewardError,
+    RewardFunction,
+    RewardState,
+    Terminal,
+    TextGenEnv,
+    TextGenVectorEnv,
+    make_metric,
+)
+from textgym.envs.masks import Mask
+from textgym.metrics import BatchMetric, Progress
+from textgym.metrics.running import follow_again
+from textgym.running import RunningState
+
+
+class Counting(Metric):
+    """Characters / 100; counts how often it is started, pushed and scored."""
+
+    name = "counting"
+
+    def __init__(self):
+        self.calls = {"start": 0, "push": 0, "score": 0}
+
+    def start(self, episode):
+        self.calls["start"] += 1
+        return _Counting(self.calls)
+
+    def score(self, text, episode):
+        self.calls["score"] += 1
+        return len(text) / 100
+
+
+class _Counting(Progress):
+    def __init__(self, calls):
+        self.calls, self.size = calls, 0
+
+    def push(self, piece, provisional=""):
+        self.calls["push"] += 1
+        self.size += len(piece)
+        return (self.size + len(provisional)) / 100
+
+
+@pytest.mark.parametrize("mode", ["single", *MODES])
+def test_a_terminal_reward_and_metrics_to_report_are_computed_at_the_end_only(mode):
+    metric = Counting()
+    kwargs = {"reward": Terminal(metric), "metrics": [metric], "budget": 20}
+    env = (
+        TextGenEnv(Phrases, **kwargs)
+        if mode == "single"
+        else TextGenVectorEnv(Phrases, 1, autoreset_mode=mode, **kwargs)
+    )
+    env.reset(seed=0)
+    assert env.state.stream is None  # nobody reads the text on its way
+    tokens = [*range(60, 70), env.vocabulary.eos]
+    paid = [env.step(token if mode == "single" else [token])[1] for token in tokens]
+    assert np.ravel(paid).tolist() == [0.0] * 10 + [0.1]
+    assert metric.calls == {"start": 0, "push": 0, "score": 2}
+
+
+@pytest.mark.parametrize("mode", ["single", "SameStep"])
+def test_several_rewards_share_one_metric(mode):
+    metric = Counting()
+    reward = Delta(metric) + 0.5 * EveryStep(metric) - 2.0 * Delta(metric)
+    env = TextGenEnv(Phrases, reward=reward) if mode == "single" else vector_of(reward)
+    env.reset(seed=0)
+    for token in range(60, 66):
+        _, paid, _, _, info = env.step(token if mode == "single" else [token])
+    assert metric.calls == {"start": 1, "push": 6, "score": 0}
+    assert np.ravel(paid)[0] == pytest.approx(0.01 + 0.5 * 0.06 - 0.02)
+    terms = info["reward_terms"]
+    assert [
+        np.ravel(terms[n])[0] for n in ("delta:counting", "every_step:counting", "delta:counting#2")
+    ] == pytest.approx([0.01, 0.03, -0.02])
+
+
+def vector_of(reward, n=1, mode="SameStep", **kwargs):
+    return TextGenVectorEnv(Phrases, n, reward=reward, autoreset_mode=mode, **kwargs)
+
+
+def test_a_metric_by_name_is_one_object():
+    assert make_metric("cer") is make_metric("cer") and make_metric("cer") is not make_metric("wer")
+    env = vector_of([{"name": "delta", "metric": "cer"}, "every_step:cer", "terminal:cer"])
+    assert len(env.state.paying.metrics.followed) == 1
+
+
+class Strange(BatchMetric):
+    """Only known token by token: the sum of ids so far / 1000."""
+
+    name = "strange"
+
+    def start_rows(self, n, vocabulary):
+        return _Strange(n)
+
+
+class _Strange(RunningState):
+    takes_scalars = False
+
+    def __init__(self, n):
+        self.sums = np.zeros(n)
+
+    def reset(self, rows, episodes):
+        self.sums[rows] = 0
+
+    def value(self, step):
+        self.sums[step.rows] += step.actions * (step.lengths % 3)
+        return self.sums[step.rows] / 1000
+
+
+@pytest.mark.parametrize("mode", ["single", *MODES])
+@pytest.mark.parametrize(
+    "metric", [Strange(), CharacterMatch(), EditDistance("word", "rate"), make_metric("token_match")]
+)
+def test_at_the_end_a_metric_is_what_it_is_when_followed(metric, mode):
+    kwargs = {"reward": [EveryStep(metric), Terminal(metric)], "metrics": [metric], "budget": 9}
+    kwargs["mask"] = {"name": "banned", "tokens": [7]}
+    env = TextGenEnv(Phrases, **kwargs) if mode == "single" else vector_of(n=4, mode=mode, **kwargs)
+    rng, over, ends = np.random.default_rng(0), np.zeros(1 if mode == "single" else 4, bool), 0
+    env.reset(seed=0)
+    likely = [*range(60, 75), env.vocabulary.eos, 7]
+    for _ in range(200):
+        if over.any() and mode == "single":
+            env.reset()
+        elif over.any() and mode == "Disabled":
+            env.reset(options={"reset_mask": over})
+        waiting = over & (mode == "NextStep")
+        tokens = rng.choice(likely, len(over))
+        _, _, over, _, info = env.step(tokens[0] if mode == "single" else tokens)
+        over = np.atleast_1d(over)
+        final = info.get("final_info", info)
+        for row in np.flatnonzero(over & ~waiting):
+            terms = {name: np.ravel(values)[row] for name, values in final["reward_terms"].items()}
+            assert terms[f"every_step:{metric.name}"] == terms[f"terminal:{metric.name}"]
+            assert np.ravel(final[metric.name])[row] == terms[f"terminal:{metric.name}"]
+            ends += 1
+    assert ends > 20
+
+
+def test_a_metric_is_followed_again_where_it_has_no_score_of_its_own():
+    for metric in (CharacterMatch(), EditDistance("word", "rate"), make_metric("token_match")):
+        env = vector_of("delta", 6, "Disabled", metrics=[metric])
+        env.reset(seed=0)
+        rng = np.random.default_rng(0)
+        while not env.state.over.any():
+            env.step(rng.integers(0, env.vocabulary.size, 6))
+        ending = env.state.last_step(np.flatnonzero(env.state.over))
+        assert follow_again(metric, ending).tolist() == pytest.approx(metric.score_rows(ending).tolist(), abs=1e-12)
+
+
+class Moody(Mask):
+    """A mask that raises when it is told to."""
+
+    broken = False
+
+    def legal_tokens(self, tokens, lengths, episodes):
+        if Moody.broken:
+            raise KeyError("no mask today")
+        return np.ones((len(lengths), 40), bool)
+
+
+@pytest.mark.parametrize("mode", ["single", *MODES])
+def test_a_mask_that_raises_stops_the_env_until_a_reset(mode):
+    kwargs = {"mask": Moody(), "tokenizer": "character"}
+    env = TextGenEnv(Phrases, **kwargs) if mode == "single" else vector_of("delta", 2, mode, **kwargs)
+    Moody.legal_tokens = lambda self, tokens, lengths, episodes: _legal(env, lengths)
+    token = 0 if mode == "single" else [0, 0]
+    env.reset(seed=0)
+    env.step(token)
+    Moody.broken = True
+    with pytest.raises(KeyError, match="no mask today"):
+        env.step(token)
+    Moody.broken = False
+    with pytest.raises(ResetNeeded, match="no mask today"):
+        env.step(token)
+    first = env.reset(seed=0)
+    again = env.reset(seed=0)
+    assert_same(first, again)
+    env.step(token)
+
+
+def _legal(env, lengths):
+    if Moody.broken:
+        raise KeyError("no mask today")
+    return np.ones((len(lengths), env.vocabulary.size), bool)
+
+
+class Wrong(Phrases):
+    """A task whose true score is no score."""
+
+    value = float("nan")
+
+    def score(self, text, episode):
+        return Wrong.value
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), -0.5, 1.5])
+@pytest.mark.parametrize("mode", ["single", "SameStep"])
+def test_a_true_score_outside_of_0_to_1_is_refused(mode, value):
+    Wrong.value = 0.5
+    env = (
+        TextGenEnv(Wrong, reward="delta:cer")
+        if mode == "single"
+        else TextGenVectorEnv(Wrong, 1, reward="delta:cer", autoreset_mode=mode)
+    )
+    env.reset(seed=0)
+    Wrong.value = value
+    eos = env.vocabulary.eos
+    with pytest.raises(RewardError, match="score is .*must be in"):
+        env.step(eos if mode == "single" else [eos])
+    Wrong.value = 0.5
+    env.reset(seed=0)
+    env.step(eos if mode == "single" else [eos])
+
+
+def test_a_state_is_restored_only_where_it_fits():
+    def made(**changes):
+        env = TextGenVectorEnv(Phrases, 4, **{"reward": "delta", **changes})
+        env.reset(seed=0)
+        return env
+
+    env = made()
+    saved = env.get_state()
+    made().set_state(saved)
+    others = {
+        "reward": {"reward": "terminal"},
+        "group_size": {"group_size": 2},
+        "mask": {"mask": {"name": "banned", "tokens": [5]}},
+        "vocabulary": {"tokenizer": "character"},
+        "budget": {"budget": 29},
+        "payments kept": {"render_mode": "ansi"},
+    }
+    for name, changes in others.items():
+        other = made(**changes)
+        before = other.get_state()
+        with pytest.raises(ValueError, match=f"saved with {name}|saved with prompt_length"):
+            other.set_state(saved)
+        assert_same(other.get_state(), before)
+
+
+class Several(RewardFunction):
+    """Keeps running states in a dict and in a tuple."""
+
+    name = "several"
+    needs_text = False
+
+    def start(self, n, rngs, metrics):
+        return _Several(n, rngs)
+
+
+class _Several(RewardState):
+    def __init__(self, n, rngs):
+        self.by_name = {"a": _Draws(n, rngs), "b": _Draws(n, rngs)}
+        self.pair = (_Draws(n, rngs), 3)
+
+    def reset(self, rows, episodes):
+        pass
+
+    def step(self, step):
+        paid = sum(draws.next(step) for draws in (*self.by_name.values(), self.pair[0]))
+        self.terms = {"several": paid}
+        return paid
+
+
+class _Draws(RunningState):
+    def __init__(self, n, rngs):
+        self.rngs, self.total = rngs, np.zeros(n)
+
+    def next(self, step):
+        for row in step.rows.tolist():
+            self.total[row] += self.rngs[row].random()
+        return self.total[step.rows]
+
+
+def test_running_states_in_dicts_and_tuples_are_saved_without_the_generators():
+    env = vector_of(Several(), 3)
+    env.reset(seed=1)
+    env.step([0, 1, 2])
+    saved = pickle.loads(pickle.dumps(env.get_state()))
+    assert "rngs" not in saved["paying"]["state"]["by_name"]["a"]
+    first = [env.step([0, 1, 2])[1] for _ in range(3)]
+    env.set_state(saved)
+    assert_same([env.step([0, 1, 2])[1] for _ in range(3)], first)
+    assert env.state.paying.state.by_name["a"].rngs is env.state.streams.reward_rngs
+
+
+def test_a_term_cannot_be_called_illegal_where_the_environment_has_one():
+    class Mine(Delta):
+        schedule = "illegal"
+
+        def _set_metric(self, metric):
+            super()._set_metric(metric)
+            self.name = "illegal"
+
+    env = TextGenEnv(Phrases, reward=Mine("cer"), mask={"name": "banned", "tokens": [7]})
+    env.reset(seed=0)
+    with pytest.raises(RewardError, match="'illegal' is the environment's"):
+        env.step(60)
+
+
+def test_a_metric_that_raises_names_the_row_and_the_prompt():
+    class Picky(Metric):
+        name = "picky"
+
+        def start(self, episode):
+            return _Picky(episode)
+
+    class _Picky(Progress):
+        def __init__(self, episode):
+            self.episode = episode
+
+        def push(self, piece, provisional=""):
+            if self.episode.prompt == "words" and piece:
+                raise ArithmeticError("cannot")
+            return 0.0
+
+    env = vector_of(Delta(Picky()), 3)
+    env.reset(seed=0, options={"prompt": ["two", "words", ""]})
+    with pytest.raises(RewardError, match="'picky' raised ArithmeticError: cannot in row 1, prompt 'words'"):
+        env.step([60, 60, 60])
+
+
+def test_the_mask_of_a_vocabulary_with_unused_ids_is_one_row():
+    env = vector("textgym/Copy-v0", 8, "SameStep", mask={"name": "banned", "tokens": [0]})
+    assert env.state.legal.rows.shape == (0, env.vocabulary.size)
+    env.reset(seed=0)
+    assert not env.action_masks()[:, 0].any() and env.action_masks()[:, 1:].all()
+    play(TextGenEnv(Phrases, mask={"name": "banned", "tokens": [0]}), [1, 2])
+
+
+@pytest.mark.parametrize(
+    "options, words",
+    [
+        ([1], "are a dict"),
+        ({"prompt": "a", "references": None}, "list of texts"),
+        ({"prompt": "a", "references": "a"}, "list of texts"),
+        ({"prompt": "a", "references": [1]}, "list of texts"),
+        ({"prompt": "a", "references": [["a"], "b"]}, "list of texts"),
+    ],
+)
+def test_reset_options_of_the_wrong_type_are_named(options, words):
+    for env in (TextGenEnv(Phrases), vector_of("delta", 2)):
+        with pytest.raises(TypeError, match=words):
+            env.reset(seed=0, options=options)
+    with pytest.raises(TypeError, match="references"):
+        Episode("a", None)
+    assert TextGenEnv(Phrases, metrics=None).state.metrics == ()
