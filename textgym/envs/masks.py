@@ -83,7 +83,7 @@ class TopK(Mask):
         model: "ngram" (``order`` n, Laplace smoothing, trained on 2,000 references of the task's train
             split), the path of a ``transformers`` causal model on disk that has the task's token ids
             (read anew at every token: the cost grows with the text), or any object with
-            ``log_probs(ids) -> (V,)``.
+            ``log_probs(texts) -> (k, V)``, see :class:`~textgym.ngram.LanguageModel`.
         order: the n of the n-gram model.
         train_task: the task of the train split, which the n-gram model learns from; by default ``task``.
 
@@ -109,12 +109,10 @@ class TopK(Mask):
         self.pad = task.vocabulary.pad
 
     def legal_tokens(self, tokens, lengths, episodes):
-        legal = []
-        for row, length in zip(tokens, lengths.tolist(), strict=True):
-            ids = row[: self.start + length] if self.reads_prompt else row[self.start : self.start + length]
-            log_probs = self.model.log_probs(ids[ids != self.pad])
-            legal.append(log_probs >= np.partition(log_probs, -self.k)[-self.k])
-        return np.array(legal, bool)
+        begin = 0 if self.reads_prompt else self.start
+        texts = [row[begin:end] for row, end in zip(tokens, (self.start + lengths).tolist(), strict=True)]
+        log_probs = self.model.log_probs([ids[ids != self.pad] for ids in texts])  # (k, V)
+        return log_probs >= np.partition(log_probs, -self.k, axis=1)[:, -self.k, None]
 
 
 class All(Mask):

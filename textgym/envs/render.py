@@ -122,13 +122,14 @@ def sections(state: TextGenState, row: int) -> list[Section]:
     """What there is to show of a row: always the same labels with the same number of lines."""
     task, vocabulary, episode = state.task, state.vocabulary, state.episodes[row]
     begun, ended = bool(state.streams.begun[row]), bool(state.over[row])
-    illegal = bool(state.ended_illegally[row])
+    refused = -1 if state.illegal_actions is None else int(state.illegal_actions[row])
+    illegal = refused >= 0
     length = int(state.lengths[row])
     paid = np.zeros(task.budget) if state.payments is None else state.payments[row]
     largest = np.abs(paid).max()
     levels = np.zeros(task.budget) if largest < 1e-12 else np.where(np.abs(paid) > 1e-6 * largest, paid / largest, 0.0)
     ids = state.window[row, task.prompt_length : task.prompt_length + length]
-    shown = [*token_texts(vocabulary, ids), *[f"<illegal {vocabulary.token(int(state.last_actions[row]))}>"] * illegal]
+    shown = [*token_texts(vocabulary, ids), *[f"<illegal {vocabulary.token(refused)}>"] * illegal]
     text = [(character, level) for token, level in zip(shown, levels.tolist(), strict=False) for character in token]
 
     last, total, end, references = [], [], [], []

@@ -85,7 +85,8 @@ class TextGenEnv(gym.Env):
         state = self.state
         rewards, step = state.append(checked_action(action, self.vocabulary))
         reward, terminated = (rewards, bool(step.ended)) if step.scalar else (float(rewards[0]), bool(step.ended[0]))
-        info: dict[str, Any] = {"reward_terms": {name: float(paid[0]) for name, paid in state.terms.items()}}
+        terms = state.paid_terms.items()
+        info: dict[str, Any] = {"reward_terms": {name: float(paid if step.scalar else paid[0]) for name, paid in terms}}
         if state.legal is not None:
             info["action_mask"] = state.action_mask(0, np.int8)
         if terminated:

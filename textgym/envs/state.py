@@ -43,10 +43,10 @@ class TextGenState(RunningState):
             columns, then the tokens written; PAD = V elsewhere.
         lengths: int64 (n,), tokens written, EOS included.
         over: bool (n,), the row has no episode in progress.
-        last_actions: int64 (n,), the token of the last step of each row, also where it was illegal.
+        illegal_actions: int64 (n,), the token that ended the episode of a row illegally; -1: none has. None without
+            a mask.
         streams: where the episodes come from.
         legal: which tokens may come next; None: all of them, always.
-        terms: name -> float64 (n,), what the last step of each row paid.
         payments: float64 (n, budget), what each token of the episode was paid; None unless kept.
         failure: what went wrong in an earlier step; None: nothing. Only a reset of all rows helps.
     """
@@ -76,14 +76,13 @@ class TextGenState(RunningState):
         self.text_start = self.all_rows * self.window.shape[1] + task.prompt_length  # flat index of token 0
         self.lengths = np.zeros(n, np.int64)
         self.over = np.ones(n, bool)
-        self.ended_illegally = np.zeros(n, bool)
-        self.last_actions = np.zeros(n, np.int64)
+        self.illegal_actions = None if mask is None else np.full(n, -1)
         self.episodes: list[Episode] = [Episode()] * n
         self.streams = EpisodeStreams(n, task, group_size)
         self.paying = reward.run(n, self.streams.reward_rngs, self.vocabulary)
         self.stream = self.vocabulary.stream(n) if self.paying.needs_text else None
         self.legal = None if mask is None else Legality(mask, n, self.vocabulary.size, self.vocabulary.eos)
-        self.terms: dict[str, np.ndarray] = {}
+        self.paid_terms: dict[str, Any] = {}  # see ``terms``; of scalars where self.scalar
         self.payments = np.zeros((n, task.budget)) if keep_payments else None
         self.failure: str | None = None
         self.scalar = scalar and n == 1 and mask is None and self.paying.takes_scalars
@@ -114,19 +113,20 @@ class TextGenState(RunningState):
         self.lengths, self.over = self.lengths.copy(), self.over.copy()  # the last step's arrays are others' now
         self.lengths[rows] = 0
         self.over[rows] = False
-        if self.legal is not None:
-            self.ended_illegally[rows] = False
+        if self.illegal_actions is not None:
+            self.illegal_actions[rows] = -1
         if self.payments is not None:
             self.payments[rows] = 0.0
         if not keep_terms:
-            self.terms = {name: paid.copy() for name, paid in self.terms.items()}
-            for paid in self.terms.values():
+            self.paid_terms = {name: paid.copy() for name, paid in self.terms.items()}
+            for paid in self.paid_terms.values():
                 paid[rows] = 0.0
         if self.stream is not None:
             self.stream.reset(rows)
         try:
             self.paying.reset(rows, episodes)
-            self._look_up_legal(rows)
+            if self.legal is not None:
+                self._look_up_legal(rows)
         except Exception as error:
             self.failure = str(error)
             raise
@@ -164,16 +164,16 @@ class TextGenState(RunningState):
             self.window.ravel()[(start + step.lengths)[legal]] = actions[legal]
             lengths = step.lengths + legal
             step.ended = illegal | step.finished | (lengths == self.task.budget)
-            self.ended_illegally[step.rows] = illegal
+            self.illegal_actions[step.rows] = np.where(illegal, actions, -1)
         step.lengths = lengths
         self.lengths = step.put(self.lengths, lengths)
         self.over = step.put(self.over, step.ended)
-        self.last_actions = step.put(self.last_actions, actions.copy())  # the caller's own otherwise
         try:
             if self.stream is not None:
                 step.read(self.stream)
             rewards = self._pay(step)
-            self._look_up_legal(step.rows)
+            if self.legal is not None:
+                self._look_up_legal(step.rows)
         except Exception as error:
             self.failure = str(error)
             raise
@@ -194,17 +194,28 @@ class TextGenState(RunningState):
             illegal = np.where(step.illegal, 0.0 if self.on_illegal == "raise" else self.on_illegal, 0.0)
             terms = {**terms, "illegal": illegal}
             rewards = rewards + illegal
-        if terms.keys() != self.terms.keys():
-            self.terms = {name: np.zeros(self.n) for name in terms}
-        self.terms = {name: step.put(self.terms[name], np.asarray(paid, np.float64)) for name, paid in terms.items()}
+        if self.scalar:
+            self.paid_terms = terms
+        else:
+            if terms.keys() != self.paid_terms.keys():
+                self.paid_terms = {name: np.zeros(self.n) for name in terms}
+            self.paid_terms = {
+                name: step.put(self.paid_terms[name], np.asarray(paid, np.float64)) for name, paid in terms.items()
+            }
         if self.payments is not None:
             written = step.lengths if step.illegal is None else step.lengths + step.illegal
             self.payments[step.rows, written - 1] = rewards
         return rewards
 
+    @property
+    def terms(self) -> dict[str, np.ndarray]:
+        """Name -> float64 (n,), what the last step of each row paid."""
+        if self.scalar:
+            return {name: np.array(paid, np.float64).reshape(1) for name, paid in self.paid_terms.items()}
+        return self.paid_terms
+
     def _look_up_legal(self, rows: np.ndarray) -> None:
-        if self.legal is not None:
-            self.legal.look_up(rows, self.over, self.window, self.lengths, self.episodes)
+        self.legal.look_up(rows, self.over, self.window, self.lengths, self.episodes)
 
     def action_masks(self, dtype: type = bool) -> np.ndarray:
         """Which tokens are legal now, fresh (n, V) of ``dtype``, bool or int8; EOS alone where the episode is over."""
@@ -224,9 +235,13 @@ class TextGenState(RunningState):
 
     def last_step(self, rows: np.ndarray) -> Step:
         """The last step of ``rows`` (k,), without its pieces."""
-        step = Step(rows, self.last_actions[rows], self.episodes, self.written, self.vocabulary)
-        step.lengths, step.ended = self.lengths[rows], self.over[rows]
-        step.illegal = None if self.legal is None else self.ended_illegally[rows]
+        lengths, illegal = self.lengths[rows], None
+        actions = self.written[rows, lengths - 1].astype(np.int64)
+        if self.illegal_actions is not None:
+            illegal = self.illegal_actions[rows] >= 0
+            actions = np.where(illegal, self.illegal_actions[rows], actions)
+        step = Step(rows, actions, self.episodes, self.written, self.vocabulary)
+        step.lengths, step.ended, step.illegal = lengths, self.over[rows], illegal
         return step
 
     def outcomes(self, ending: Step) -> dict[str, Sequence[Any]]:
