@@ -87,7 +87,7 @@ class NGram:
         tokens = observations["tokens"] if isinstance(observations, dict) else observations
         start = self.task.prompt_length
         ends = start + written(observations, self.task)
-        log_p = np.stack([self.model.log_probs(row[start:end]) for row, end in zip(tokens, ends, strict=True)])
+        log_p = self.model.log_probs([row[start:end] for row, end in zip(tokens, ends.tolist(), strict=True)])
         log_p = np.where(action_masks, log_p, -np.inf)  # (n, V)
         if self.greedy:
             return log_p.argmax(1)

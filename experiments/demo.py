@@ -115,9 +115,14 @@ def run_all(args: DemoArgs) -> list[dict[str, Any]]:
         try:
             while not all(future.done() for future in futures):
                 time.sleep(1)
-                done = sum(min(steps_done(args.folder / f"{r}-s{s}"), args.steps) for r, s in jobs)
-                bar.set_postfix(runs=f"{sum(f.done() for f in futures)}/{len(jobs)}", refresh=False)
-                bar.update(done - bar.n)
+                folders = [args.folder / f"{reward}-s{seed}" for reward, seed in jobs]
+                warming = sum(folder.exists() and not (folder / "start.zip").exists() for folder in folders)
+                bar.set_postfix_str(
+                    f"{sum(f.done() for f in futures)} of {len(jobs)} runs done"
+                    + (f", {warming} in the warm start (no tokens yet)" if warming else ""),
+                    refresh=False,
+                )
+                bar.update(sum(min(steps_done(folder), args.steps) for folder in folders) - bar.n)
                 if any(future.done() and future.exception() for future in futures):
                     break
         finally:
@@ -171,7 +176,7 @@ def draw(args: DemoArgs, results: list[dict[str, Any]], lines: Lines) -> Path:
             axes.plot(*curve(result, column), marker="o", markersize=3, **styles[result["reward"]])
         axes.axhline(lines.copy_prompt, color="black", linestyle=":", label="copy the prompt")
         if lines.warm_start:
-            axes.axhline(lines.warm_start[column], color="grey", linestyle="-.", label="warm start")
+            axes.axhline(lines.warm_start[column], color="grey", linestyle="-.", label="warm start (mean of the runs)")
         axes.set_title(title)
         axes.set_xlabel("tokens of reinforcement learning")
         axes.grid(alpha=0.3)
@@ -217,6 +222,7 @@ def report(args: DemoArgs, results: list[dict[str, Any]], lines: Lines) -> Path:
         f"SB3 PPO on {args.env}, {args.steps:,} tokens a run after {args.warm_start} updates of likelihood. Both",
         "rewards pay the same true score, and at discount 1 have the same return; `delta` pays it character by",
         "character, `terminal` at the end. Greedy: the likeliest character each time; sampled: as PPO trains it.",
+        "After the warm start the critic alone learns for a while, and the curves are flat.",
         f"Scores are of the last agents on {args.eval_episodes} fixed validation episodes. {args.seeds} seeds a reward",
         "show what happened, not what would happen again: no claim of significance.",
         "",

@@ -185,7 +185,7 @@ def test_top_k_are_the_most_likely_tokens_of_the_model_after_what_is_written():
     env.reset(seed=0)
     text = []
     for token in (0, 2, 2, 5):
-        likely = model.log_probs(np.array(text, int))
+        likely = model.log_probs([np.array(text, int)])[0]
         legal = env.action_masks()
         assert legal.sum() >= 3 and likely[legal].min() >= np.sort(likely)[-3]
         assert legal.sum() == (likely >= np.sort(likely)[-3]).sum()  # ties beyond k

@@ -34,8 +34,9 @@ def checked_actions(actions: Any, shape: tuple[int, ...], vocabulary: Vocabulary
     outside = array.view(np.uint64) >= vocabulary.size  # a negative id becomes a huge one
     if np.count_nonzero(outside):
         row = int(outside.argmax())
+        where = f"row {row}: " if shape else ""
         raise InvalidAction(
-            f"row {row}: action {int(array.flat[row])} is no token id; allowed: 0 .. {vocabulary.size - 1} "
+            f"{where}action {int(array.flat[row])} is no token id; allowed: 0 .. {vocabulary.size - 1} "
             f"(EOS is {vocabulary.eos})"
         )
     return array

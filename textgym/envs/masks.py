@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -85,10 +85,9 @@ class TopK(Mask):
             (read anew at every token: the cost grows with the text), or any object with
             ``log_probs(texts) -> (k, V)``, see :class:`~textgym.ngram.LanguageModel`.
         order: the n of the n-gram model.
-        train_task: the task of the train split, which the n-gram model learns from; by default ``task``.
 
     Raises:
-        ValueError: k out of range; or an n-gram model that would learn from another split than train.
+        ValueError: k out of range; or an n-gram model whose train split cannot be made (see ``Task.with_split``).
     """
 
     def __init__(
@@ -97,13 +96,12 @@ class TopK(Mask):
         k: int,
         model: str | LanguageModel = "ngram",
         order: int = 3,
-        train_task: Callable[[], Task] | None = None,
     ):
         size = task.vocabulary.size
         self.k, self.start = whole_number("k of mask 'top_k'", k, 1, size), task.prompt_length
         self.reads_prompt = not isinstance(model, str) or model != "ngram"
         if model == "ngram":
-            self.model = NGramModel.of_task(train_task() if train_task else task, order=order)
+            self.model = NGramModel.of_task(task.with_split("train"), order=order)
         else:
             self.model = PretrainedModel(model, task.vocabulary) if isinstance(model, str) else model
         self.pad = task.vocabulary.pad
@@ -133,20 +131,19 @@ class All(Mask):
 MASKS = {"task": Grammar, "banned": Fixed, "top_k": TopK}
 
 
-def make_mask(spec, task: Task, train_task: Callable[[], Task] | None = None) -> Mask | None:
+def make_mask(spec, task: Task) -> Mask | None:
     """The mask that a user or a JSON file asks for, with the vocabulary's own where it needs one.
 
     Args:
         spec: None; "task" (the task's grammar); ``{"name": "banned", "tokens": [...]}``;
             ``{"name": "top_k", "k": 20, ...}``; a :class:`Mask`; or a list of these.
         task: the task the mask is for.
-        train_task: gives the same task's train split, for masks that learn; by default ``task`` itself.
 
     Returns:
         None where every token is legal.
     """
     specs = [] if spec is None else list(spec) if isinstance(spec, (list, tuple)) else [spec]
-    masks = [_make_one(one, task, train_task) for one in specs]
+    masks = [_make_one(one, task) for one in specs]
     if not task.vocabulary.legal.all():
         masks.insert(0, Fixed(task))
     if not masks:
@@ -154,15 +151,13 @@ def make_mask(spec, task: Task, train_task: Callable[[], Task] | None = None) ->
     return masks[0] if len(masks) == 1 else All(masks)
 
 
-def _make_one(spec, task: Task, train_task: Callable[[], Task] | None) -> Mask:
+def _make_one(spec, task: Task) -> Mask:
     if isinstance(spec, Mask):
         return spec
     arguments = dict(spec) if isinstance(spec, Mapping) else {"name": spec}
     name = arguments.pop("name", None)
     if name not in MASKS:
         raise unknown("mask", name, MASKS)
-    own = {"task": task, "train_task": train_task} if MASKS[name] is TopK else {"task": task}
-    for taken in own:
-        if taken in arguments:
-            raise TypeError(f"{taken!r} of mask {name!r} is the environment's own")
-    return call_checked(f"mask {name!r}", MASKS[name], {**arguments, **own})
+    if "task" in arguments:
+        raise TypeError(f"'task' of mask {name!r} is the environment's own")
+    return call_checked(f"mask {name!r}", MASKS[name], {**arguments, "task": task})

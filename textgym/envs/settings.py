@@ -54,17 +54,14 @@ class EnvSettings:
         arguments = {k: v for k, v in common.items() if v is not None} | task_arguments
         self.task: Task = make_task(task, **arguments)
         self.reward = make_reward(reward).resolve(self.task)
-        self.mask = make_mask(
-            mask,
-            self.task,
-            None if split in (None, "train") else lambda: make_task(task, **{**arguments, "split": "train"}),
-        )
+        self.mask = make_mask(mask, self.task)
         if isinstance(on_illegal, Real) and not isinstance(on_illegal, bool):
             if not math.isfinite(on_illegal):
                 raise ValueError(f"on_illegal must be 'end', 'raise' or a finite number, got {on_illegal}")
             self.on_illegal: float | str = float(on_illegal)
         else:
-            self.on_illegal = {"end": 0.0, "raise": "raise"}[one_of("on_illegal", on_illegal, ("end", "raise"))]
+            choices = {"end": 0.0, "raise": "raise", "a number (what an illegal end pays)": 0.0}
+            self.on_illegal = choices[one_of("on_illegal", on_illegal, choices)]
         if not isinstance(metrics, (list, tuple)):
             metrics = [] if metrics is None else [metrics]
         self.metrics = [make_metric(metric).resolve(self.task) for metric in metrics]

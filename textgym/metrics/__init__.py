@@ -7,11 +7,16 @@ from functools import lru_cache
 
 from textgym.errors import call_checked, load_object, unknown
 from textgym.metrics.base import BatchMetric, BatchProgress, FunctionMetric, Metric, Progress, WholeText
+from textgym.metrics.diversity import Distinct, Length, Repetition
 from textgym.metrics.edit_distance import EditDistance
+from textgym.metrics.fluency import Fluency
 from textgym.metrics.match import CharacterMatch, ExactMatch, TokenMatch
+from textgym.metrics.optimistic import OptimisticEditDistance
 from textgym.metrics.running import Followed, RunningMetrics
+from textgym.metrics.ter import TER
 
-METRICS: dict[str, Callable[[], BatchMetric]] = {
+# a dict's other keys are the arguments: {"name": "edit_distance", "unit": "word"}
+METRICS: dict[str, Callable[..., BatchMetric]] = {
     "token_match": TokenMatch,
     "character_match": CharacterMatch,
     "exact_match": ExactMatch,
@@ -20,6 +25,14 @@ METRICS: dict[str, Callable[[], BatchMetric]] = {
     "character_accuracy": lambda: EditDistance("character", "accuracy"),
     "word_accuracy": lambda: EditDistance("word", "accuracy"),
     "edit_distance": EditDistance,
+    "optimistic_cer": lambda: OptimisticEditDistance("character", "rate"),
+    "optimistic_wer": lambda: OptimisticEditDistance("word", "rate"),
+    "optimistic_edit_distance": OptimisticEditDistance,
+    "ter": TER,
+    "distinct": Distinct,
+    "repetition": Repetition,
+    "length": Length,
+    "fluency": Fluency,
 }
 
 
@@ -68,13 +81,19 @@ __all__ = [
     "BatchMetric",
     "BatchProgress",
     "CharacterMatch",
+    "Distinct",
     "EditDistance",
     "ExactMatch",
+    "Fluency",
     "Followed",
     "FunctionMetric",
+    "Length",
     "Metric",
+    "OptimisticEditDistance",
     "Progress",
+    "Repetition",
     "RunningMetrics",
+    "TER",
     "TokenMatch",
     "WholeText",
     "make_metric",

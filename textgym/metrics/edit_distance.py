@@ -8,13 +8,14 @@ been written before. Equal to ``rapidfuzz.distance.Levenshtein`` on every prefix
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 
 from textgym.errors import one_of
 from textgym.metrics.base import Metric, Progress
+from textgym.metrics.units import UNITS
+from textgym.running import Recipe
 
-UNITS = ("character", "word")
 FORMS = ("rate", "accuracy", "distance")
 
 
@@ -40,121 +41,111 @@ class EditDistance(Metric):
         self.name = f"{initial}er" if form == "rate" else f"{unit}_{form}"
 
     def start(self, episode):
-        progress = _Characters if self.unit == "character" else _Words
-        if not episode.references:
-            return _NoReference(self)
-        if len(episode.references) == 1:
-            return progress(self.form, episode.references[0])
-        best = max if self.form == "accuracy" else min
-        return _Best(best, [progress(self.form, reference) for reference in episode.references])
+        each = [EditProgress(self.unit, self.form, reference) for reference in episode.references]
+        return nearest(self, each)
+
+
+Column = tuple[int, int, int]
+"""A column of the table: the vertical differences +1 and -1 as bits (bit i: of cell i + 1), and the bottom cell."""
+
+
+class Pattern(Recipe):
+    """A reference, made ready for the bit-parallel program.
+
+    Attributes:
+        length: symbols of the reference.
+        first: the column of the empty text.
+    """
+
+    __slots__ = ("positions", "length", "first")
+
+    def __init__(self, reference: Sequence[str]):
+        self.positions: dict[str, int] = {}  # symbol -> bit set of where it stands
+        for i, symbol in enumerate(reference):
+            self.positions[symbol] = self.positions.get(symbol, 0) | 1 << i
+        self.length = len(reference)
+        self.first: Column = ((1 << self.length) - 1, 0, self.length)
+
+    def advance(self, column: Column, symbols: Sequence[str]) -> Column:
+        """The column after ``symbols`` more."""
+        plus, minus, distance = column
+        every = self.first[0]
+        if not every:
+            return 0, 0, distance + len(symbols)
+        last = 1 << self.length - 1
+        get = self.positions.get
+        for symbol in symbols:
+            match = get(symbol, 0)
+            diagonal = (((match & plus) + plus) ^ plus) | match | minus
+            up = minus | ~(diagonal | plus) & every  # horizontal difference +1
+            down = plus & diagonal  # horizontal difference -1
+            if up & last:
+                distance += 1
+            elif down & last:
+                distance -= 1
+            up = up << 1 | 1  # the top row of the table grows by one a symbol
+            plus = (down << 1 | ~(diagonal | up)) & every
+            minus = up & diagonal & every
+        return plus, minus, distance
 
 
 @lru_cache(maxsize=4096)
-def _positions(reference: Sequence[str]) -> dict[str, int]:
-    """symbol -> bit set of its positions in the reference."""
-    bits: dict[str, int] = {}
-    for i, symbol in enumerate(reference):
-        bits[symbol] = bits.get(symbol, 0) | 1 << i
-    return bits
+def pattern(unit: str, reference: str) -> Pattern:
+    """The pattern of a reference, shared by all texts that are compared with it."""
+    return Pattern(UNITS[unit].split(reference))
 
 
-class _Column:
-    """The column of the table after the committed text: vertical differences +1, -1 as bits, and the bottom cell."""
+class EditProgress(Progress):
+    """A text followed against one reference."""
 
-    __slots__ = ("bits", "plus", "minus", "distance", "all", "last")
-
-    def __init__(self, reference: Sequence[str]):
-        self.bits = _positions(reference)
-        self.all = (1 << len(reference)) - 1
-        self.last = 1 << len(reference) >> 1  # 0 for an empty reference
-        self.plus = self.all
-        self.minus = 0
-        self.distance = len(reference)
-
-    def push(self, symbols, keep: bool) -> int:
-        """The distance after ``symbols``; ``keep``: they are committed."""
-        plus, minus, distance, every, last = self.plus, self.minus, self.distance, self.all, self.last
-        if not every:
-            distance += len(symbols)
-        else:
-            get = self.bits.get
-            for symbol in symbols:
-                match = get(symbol, 0)
-                diagonal = (((match & plus) + plus) ^ plus) | match | minus
-                up = minus | ~(diagonal | plus) & every  # horizontal difference +1
-                down = plus & diagonal  # horizontal difference -1
-                if up & last:
-                    distance += 1
-                elif down & last:
-                    distance -= 1
-                up = up << 1 | 1  # the top row of the table grows by one a symbol
-                plus = (down << 1 | ~(diagonal | up)) & every
-                minus = up & diagonal & every
-        if keep:
-            self.plus, self.minus, self.distance = plus, minus, distance
-        return distance
-
-
-def _value(form: str, distance: int, length: int) -> float:
-    if form == "distance":
-        return float(distance)
-    rate = distance / (length or 1)
-    return rate if form == "rate" else max(0.0, 1.0 - rate)
-
-
-class _Characters(Progress):
-    def __init__(self, form: str, reference: str):
+    def __init__(self, unit: str, form: str, reference: str):
+        self.units = UNITS[unit]()
         self.form = form
-        self.length = len(reference)
-        self.column = _Column(reference)
+        self.pattern = pattern(unit, reference)
+        self.column = self.pattern.first
 
     def push(self, piece, provisional=""):
-        distance = self.column.push(piece, keep=True)
-        if provisional:
-            distance = self.column.push(provisional, keep=False)
-        return _value(self.form, distance, self.length)
+        settled, unsettled = self.units.push(piece, provisional)
+        column = self.column
+        if settled:
+            column = self.column = self.pattern.advance(column, settled)
+        if unsettled:
+            column = self.pattern.advance(column, unsettled)
+        distance = self.distance(column)
+        if self.form == "distance":
+            return float(distance)
+        rate = distance / (self.pattern.length or 1)
+        return rate if self.form == "rate" else max(0.0, 1.0 - rate)
+
+    def distance(self, column: Column) -> int:
+        return column[2]
 
 
-class _Words(Progress):
-    def __init__(self, form: str, reference: str):
-        words = tuple(reference.split())
-        self.form = form
-        self.length = len(words)
-        self.column = _Column(words)
-        self.tail = ""  # the committed characters after the last white space
-
-    def push(self, piece, provisional=""):
-        if piece:
-            self.tail += piece
-            words = self.tail.split()
-            if self.tail[-1:].isspace():
-                self.tail = ""
-            else:
-                self.tail = words.pop() if words else ""
-            if words:
-                self.column.push(words, keep=True)
-        open_words = (self.tail + provisional).split()
-        distance = self.column.push(open_words, keep=False) if open_words else self.column.distance
-        return _value(self.form, distance, self.length)
+def nearest(metric: EditDistance, each: Sequence[Progress]) -> Progress:
+    """The progress of ``metric`` to the best of several references; ``each``: to one of them."""
+    if not each:
+        return _NoReference(metric)
+    return each[0] if len(each) == 1 else _Nearest(max if metric.form == "accuracy" else min, each)
 
 
-class _NoReference(Progress):
-    def __init__(self, metric: EditDistance):
-        self.metric = metric
-        self.committed = ""
-
-    def push(self, piece, provisional=""):
-        self.committed += piece
-        text = self.committed + provisional
-        if self.metric.form == "distance":
-            return float(len(text) if self.metric.unit == "character" else len(text.split()))
-        return 1.0 if self.metric.form == "rate" else 0.0
-
-
-class _Best(Progress):
-    def __init__(self, best, each):
+class _Nearest(Progress):
+    def __init__(self, best: Callable, each: Sequence[Progress]):
         self.best = best
         self.each = each
 
     def push(self, piece, provisional=""):
         return self.best([each.push(piece, provisional) for each in self.each])
+
+
+class _NoReference(Progress):
+    def __init__(self, metric: EditDistance):
+        self.form = metric.form
+        self.units = UNITS[metric.unit]()
+        self.length = 0
+
+    def push(self, piece, provisional=""):
+        settled, unsettled = self.units.push(piece, provisional)
+        self.length += len(settled)
+        if self.form == "distance":
+            return float(self.length + len(unsettled))
+        return 1.0 if self.form == "rate" else 0.0

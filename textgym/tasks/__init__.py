@@ -41,7 +41,9 @@ def make_task(spec, **arguments: Any) -> Task:
         spec = load_object(spec)
     if not (isinstance(spec, type) and issubclass(spec, Task)):
         raise TypeError(f"a task is a Task, its class, or 'package.module:Class'; got {spec!r}")
-    return call_checked(spec.__name__, spec, arguments, also=ENV_KEYWORDS)
+    task = call_checked(spec.__name__, spec, arguments, also=ENV_KEYWORDS)
+    task.arguments = arguments
+    return task
 
 
 @lru_cache(maxsize=64)

@@ -7,6 +7,7 @@ from abc import abstractmethod
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 
@@ -36,10 +37,12 @@ class Task(Recipe):
         metric: the true score as a metric with values in [0, 1]. Rewards that name no metric pay it.
         optimum: the best mean true score there is, None where it is not known.
         dropped: reason -> how many items were left out because they did not fit.
+        arguments: what it was made with; None where the user made the object.
     """
 
     metric: Metric
     optimum: float | None = 1.0
+    arguments: dict[str, Any] | None = None
 
     def __init__(
         self, *, vocabulary: Vocabulary, prompt_length: int, budget: int, split: str = "train", lossy: bool = False
@@ -79,6 +82,23 @@ class Task(Recipe):
     def score_metric(self) -> Metric:
         """:meth:`score` as a metric: ``metric``, or, where a task computes its score itself, that at every prefix."""
         return self.metric if type(self).score is Task.score else TaskScore(self)
+
+    def with_split(self, split: str) -> Task:
+        """The same task of another split, for what has to learn from the train split.
+
+        Raises:
+            ValueError: the task was given as an object, so that its arguments are not known.
+        """
+        if split == self.split:
+            return self
+        if self.arguments is None:
+            raise ValueError(
+                f"{type(self).__name__} of split {self.split!r} was given as an object, from which its split {split!r} "
+                "cannot be made: give the environment the class and its arguments"
+            )
+        same = type(self)(**{**self.arguments, "split": split})
+        same.arguments = {**self.arguments, "split": split}
+        return same
 
     def from_prompt(self, prompt: str, references: Sequence[str] = ()) -> Episode:
         """The episode of a prompt that a user gives (``options={"prompt": ...}``)."""

@@ -1,0 +1,70 @@
+"""Optimistic edit distance: how near the text can still come to the reference."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+import numpy as np
+
+from textgym.metrics.edit_distance import EditDistance, EditProgress, nearest
+
+
+class OptimisticEditDistance(EditDistance):
+    """The smallest edit distance that any continuation of the text so far can have (Bahdanau et al. 2017).
+
+    That is the distance to the nearest PREFIX of the reference: what is not written yet costs nothing, and an
+    error is counted when it is made. It never falls as the text grows, by a symbol it rises by 0 or 1, and it is
+    0 exactly while the text is a prefix of a reference.
+
+    It is a potential, not a measure of finished texts: :meth:`score` gives the same value of a text that has ended,
+    so that an empty text has distance 0 and accuracy 1. As a reward it says nothing for finishing:
+    ``-1.0 * Delta(OptimisticEditDistance(form="distance"))`` fines each error, and EOS never; an agent that it
+    alone pays does best by writing nothing. Add what a finished text is worth (``Terminal``), or use it as the
+    potential of shaping. ``Delta`` of the accuracy, which begins at 0, pays 1 for the first symbol.
+
+    Args:
+        unit: "character" or "word". The last, perhaps unfinished, word counts as it stands.
+        form: "rate": distance / length of the reference, lower is better (an empty reference counts as one
+            symbol long); "accuracy": max(0, 1 - rate), in [0, 1]; "distance": the count itself.
+
+    With several references the best one counts; with none, the accuracy is 0, the rate 1 and the distance the length
+    of the text, as of :class:`~textgym.metrics.edit_distance.EditDistance`.
+    """
+
+    def __init__(self, unit: str = "character", form: str = "accuracy"):
+        super().__init__(unit, form)
+        self.name = f"optimistic_{self.name}"
+
+    def start(self, episode):
+        return nearest(self, [_Optimistic(self.unit, self.form, reference) for reference in episode.references])
+
+
+class _Optimistic(EditProgress):
+    def distance(self, column):
+        """The smallest cell of the column.
+
+        Eight cells at a time: for a reference of 64 symbols twice as fast as the plain program, for 1024 eight times;
+        for 10 the plain one is no slower.
+        """
+        plus, minus, bottom = column
+        level = lowest = bottom - plus.bit_count() + minus.bit_count()  # the top cell
+        size = minus.bit_length() + 7 >> 3  # below the last -1 nothing is lower
+        plus &= (1 << 8 * size) - 1
+        depths, counts = _tables()
+        for up, down in zip(plus.to_bytes(size, "little"), minus.to_bytes(size, "little"), strict=True):
+            if down:
+                low = level - depths[up << 8 | down]
+                if low < lowest:
+                    lowest = low
+                level -= counts[down]
+            level += counts[up]
+        return lowest
+
+
+@lru_cache(maxsize=1)
+def _tables() -> tuple[bytes, bytes]:
+    """How far eight cells go below the one above them, at [256 * differences +1 + differences -1]; ones in a byte."""
+    bits = np.unpackbits(np.arange(256, dtype=np.uint8)[:, None], axis=1, bitorder="little").view(np.int8)  # (256, 8)
+    levels = np.cumsum(bits[:, None] - bits, axis=2, dtype=np.int8)  # (256, 256, 8)
+    depths = np.maximum(-levels.min(axis=2), 0)
+    return depths.astype(np.uint8).tobytes(), bits.sum(axis=1, dtype=np.uint8).tobytes()
