@@ -3,32 +3,42 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from functools import lru_cache
+from functools import lru_cache, partial
 
 from textgym.errors import call_checked, load_object, unknown
 from textgym.metrics.base import BatchMetric, BatchProgress, FunctionMetric, Metric, Progress, WholeText
+from textgym.metrics.bleu import BLEU
+from textgym.metrics.chrf import ChrF
 from textgym.metrics.diversity import Distinct, Length, Repetition
 from textgym.metrics.edit_distance import EditDistance
 from textgym.metrics.fluency import Fluency
 from textgym.metrics.match import CharacterMatch, ExactMatch, TokenMatch
 from textgym.metrics.optimistic import OptimisticEditDistance
+from textgym.metrics.rouge import ROUGE
 from textgym.metrics.running import Followed, RunningMetrics
 from textgym.metrics.ter import TER
 
-# a dict's other keys are the arguments: {"name": "edit_distance", "unit": "word"}
+# {"name": "rouge1", "stem": true}: the other keys of a dict are its arguments
 METRICS: dict[str, Callable[..., BatchMetric]] = {
     "token_match": TokenMatch,
     "character_match": CharacterMatch,
     "exact_match": ExactMatch,
-    "cer": lambda: EditDistance("character", "rate"),
-    "wer": lambda: EditDistance("word", "rate"),
-    "character_accuracy": lambda: EditDistance("character", "accuracy"),
-    "word_accuracy": lambda: EditDistance("word", "accuracy"),
+    "cer": partial(EditDistance, "character", "rate"),
+    "wer": partial(EditDistance, "word", "rate"),
+    "character_accuracy": partial(EditDistance, "character", "accuracy"),
+    "word_accuracy": partial(EditDistance, "word", "accuracy"),
     "edit_distance": EditDistance,
-    "optimistic_cer": lambda: OptimisticEditDistance("character", "rate"),
-    "optimistic_wer": lambda: OptimisticEditDistance("word", "rate"),
+    "optimistic_cer": partial(OptimisticEditDistance, "character", "rate"),
+    "optimistic_wer": partial(OptimisticEditDistance, "word", "rate"),
     "optimistic_edit_distance": OptimisticEditDistance,
     "ter": TER,
+    "bleu": BLEU,
+    "chrf": ChrF,
+    "chrf++": partial(ChrF, word_order=2),
+    "rouge1": partial(ROUGE, "1"),
+    "rouge2": partial(ROUGE, "2"),
+    "rougeL": partial(ROUGE, "L"),
+    "rougeLsum": partial(ROUGE, "Lsum"),
     "distinct": Distinct,
     "repetition": Repetition,
     "length": Length,
@@ -73,14 +83,18 @@ def _named(name: str) -> BatchMetric:
     """The metric of that name: always the same object, so that several rewards can share what it computes."""
     if name not in METRICS:
         raise unknown("metric", name, METRICS)
-    return METRICS[name]()
+    return call_checked(f"metric {name!r}", METRICS[name], {})
 
 
 __all__ = [
+    "BLEU",
     "METRICS",
+    "ROUGE",
+    "TER",
     "BatchMetric",
     "BatchProgress",
     "CharacterMatch",
+    "ChrF",
     "Distinct",
     "EditDistance",
     "ExactMatch",
@@ -93,7 +107,6 @@ __all__ = [
     "Progress",
     "Repetition",
     "RunningMetrics",
-    "TER",
     "TokenMatch",
     "WholeText",
     "make_metric",
