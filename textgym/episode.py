@@ -134,7 +134,7 @@ class Step:
         if self.scalar:
             return self
         if self._ending is None:
-            at = np.flatnonzero(self.ended)
+            at = self.ended.nonzero()[0]
             last = Step(self.rows[at], self.actions[at], self._episodes, self._written, self.vocabulary)
             last.lengths, last.ended = self.lengths[at], self.ended[at]
             last.illegal = None if self.illegal is None else self.illegal[at]
@@ -151,7 +151,7 @@ class Step:
             pieces, provisional = stream.push(self.rows, actions)
         else:
             pieces, provisional = [""] * len(self.rows), [""] * len(self.rows)
-            legal = np.flatnonzero(~self.illegal)
+            legal = (~self.illegal).nonzero()[0]
             pushed = zip(legal.tolist(), *stream.push(self.rows[legal], actions[legal]), strict=True)
             for i, piece, open_text in pushed:
                 pieces[i], provisional[i] = piece, open_text
