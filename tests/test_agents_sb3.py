@@ -22,7 +22,7 @@ from agents.sb3 import algorithms
 from agents.sb3.settings import TrainArgs, default_folder, resolve, with_gamma
 from agents.sb3.train import read_evaluations, train
 from agents.sb3.warm_start import TeacherForcing, log_likelihood, warm_start
-from textgym.rewards import SCHEDULES, Schedule
+from textgym.rewards import make_reward
 from textgym.sb3 import make_vec_env
 
 ROOT = Path(__file__).parents[1]
@@ -279,18 +279,48 @@ def test_without_sb3_contrib(tmp_path, monkeypatch):
         train(quick(tmp_path, "trpo"))
 
 
-def test_a_reward_gets_the_gamma_of_the_agent(monkeypatch):
-    class WithGamma(Schedule):
-        def __init__(self, metric=None, gamma=1.0):
-            super().__init__(metric)
+POTENTIAL = {"name": "potential", "metric": "cer", "gamma": 0.9}
 
-        def pay(self, value, before, step):
-            return value
 
-    monkeypatch.setitem(SCHEDULES, "potential", WithGamma)
-    assert with_gamma("potential:cer", 0.9) == {"name": "potential", "metric": "cer", "gamma": 0.9}
-    assert with_gamma([{"name": "potential"}, "delta"], 0.9) == [{"name": "potential", "gamma": 0.9}, "delta"]
-    assert with_gamma("delta:cer", 0.9) == "delta:cer"
+@pytest.mark.parametrize(
+    "spec, expected",
+    [
+        ("potential:cer", POTENTIAL),
+        ({"name": "potential:cer", "weight": 2}, {**POTENTIAL, "weight": 2}),
+        ([{"name": "potential"}, "delta"], [{"name": "potential", "gamma": 0.9}, "delta"]),
+        ("delta:cer", "delta:cer"),
+        ({"name": "delta:cer", "weight": 2}, {"name": "delta:cer", "weight": 2}),
+        ({"name": "delayed", "reward": "potential:cer"}, {"name": "delayed", "reward": POTENTIAL}),
+        ({"name": "delayed", "reward": "delta:cer"}, {"name": "delayed", "reward": "delta:cer"}),
+        ("normalised:potential:cer", {"name": "normalised", "reward": POTENTIAL, "gamma": 0.9}),
+        ({**POTENTIAL, "base": ["delta", "potential:cer"]}, {**POTENTIAL, "base": ["delta", POTENTIAL]}),
+        ({**POTENTIAL, "base": None}, {**POTENTIAL, "base": None}),
+    ],
+)
+def test_a_reward_gets_the_gamma_of_the_agent(spec, expected):
+    assert with_gamma(spec, 0.9) == expected
+    assert with_gamma(with_gamma(spec, 0.9), 0.9) == expected
+    if spec != expected:
+        names = make_reward(spec).name, make_reward(expected).name
+        assert names[0] == names[1]
+
+
+@pytest.mark.parametrize(
+    "spec",
+    [
+        POTENTIAL,
+        ["delta", {"name": "delayed", "reward": {**POTENTIAL, "weight": 2}}],
+        {"name": "potential", "base": POTENTIAL},
+        {"name": "normalised:delta", "gamma": 0.9},
+    ],
+)
+def test_a_reward_with_another_gamma_than_the_agents_is_refused(spec):
+    assert with_gamma(spec, 0.9)
+    with pytest.raises(ValueError, match="gamma=0.9, the agent gamma=0.99"):
+        with_gamma(spec, 0.99)
+    settings = resolve(TrainArgs(reward=spec, gamma=0.9))
+    assert json.dumps(settings["reward"]) == json.dumps(with_gamma(spec, 0.9))
+    make_reward(settings["reward"])
 
 
 # -- settings --------------------------------------------------------------------------------------

@@ -20,18 +20,40 @@ from textgym.metrics import (
     metric,
 )
 from textgym.registration import register, register_all
-from textgym.rewards import Delta, EveryStep, RewardFunction, RewardState, Schedule, Terminal, make_reward
+from textgym.rewards import (
+    AtWordEnds,
+    Clipped,
+    Constant,
+    Delayed,
+    Delta,
+    Dropout,
+    EveryStep,
+    Noisy,
+    Normalised,
+    Potential,
+    RewardFunction,
+    RewardState,
+    Scaled,
+    Schedule,
+    Terminal,
+    make_reward,
+)
 from textgym.tasks import DatasetTask, GeneratedTask, Task, make_task
 from textgym.tokenizers import Vocabulary, make_vocabulary
 
 __version__ = "0.1.0"
 
 __all__ = [
+    "AtWordEnds",
     "BatchMetric",
     "BatchProgress",
     "CharacterMatch",
+    "Clipped",
+    "Constant",
     "DatasetTask",
+    "Delayed",
     "Delta",
+    "Dropout",
     "EditDistance",
     "Episode",
     "EveryStep",
@@ -40,11 +62,15 @@ __all__ = [
     "GeneratedTask",
     "InvalidAction",
     "Metric",
+    "Noisy",
+    "Normalised",
+    "Potential",
     "Progress",
     "ResetNeeded",
     "RewardError",
     "RewardFunction",
     "RewardState",
+    "Scaled",
     "Schedule",
     "Step",
     "Task",

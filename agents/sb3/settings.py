@@ -18,7 +18,7 @@ import textgym  # noqa: F401  (registers the ids)
 from agents.cli import Json, Spec
 from agents.sb3.algorithms import OURS, algorithm, check_keywords, hyperparams
 from textgym.errors import unknown
-from textgym.rewards import SCHEDULES
+from textgym.rewards import SCHEDULES, spelt_out
 from textgym.sb3.encoders import policy_kwargs
 
 
@@ -121,24 +121,23 @@ def resolve(args: TrainArgs) -> dict[str, Any]:
 
 
 def with_gamma(reward: Any, gamma: float) -> Any:
-    """The reward's specification with the agent's discount given to every schedule that takes ``gamma``.
+    """The reward's specification with the agent's discount given to every schedule that takes ``gamma``, at any depth.
 
     Raises:
         ValueError: it names another one.
     """
     if isinstance(reward, (list, tuple)):
         return [with_gamma(each, gamma) for each in reward]
-    if isinstance(reward, Mapping):
-        if reward.get("gamma", gamma) != gamma:
-            raise ValueError(
-                f"the reward {dict(reward)} has gamma={reward['gamma']}, the agent gamma={gamma}: give one value"
-            )
-        takes = _takes_gamma(str(reward.get("name")))
-        return {**reward, "gamma": gamma} if takes else dict(reward)
-    name, colon, metric = str(reward).partition(":")
-    if isinstance(reward, str) and _takes_gamma(name):
-        return {"name": name, **({"metric": metric} if colon else {}), "gamma": gamma}
-    return reward
+    if not isinstance(reward, (str, Mapping)):
+        return reward
+    spec = spelt_out(reward)
+    if spec.get("gamma", gamma) != gamma:
+        raise ValueError(f"the reward {spec} has gamma={spec['gamma']}, the agent gamma={gamma}: give one value")
+    given = {name: with_gamma(spec[name], gamma) for name in ("reward", "base") if name in spec}
+    if _takes_gamma(str(spec.get("name"))):
+        given["gamma"] = gamma
+    changed = {**spec, **given}
+    return reward if changed == spec else changed
 
 
 def _takes_gamma(name: str) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Mapping
 from importlib.util import find_spec
 from typing import Any
@@ -9,12 +10,25 @@ from typing import Any
 from textgym.errors import call_checked, load_object, unknown
 from textgym.metrics import METRICS, BatchMetric
 from textgym.rewards.base import RewardFunction, RewardState, RunningReward, Sum
-from textgym.rewards.schedules import Delta, EveryStep, MetricReward, Schedule, Terminal
+from textgym.rewards.held_back import AtWordEnds, Delayed, HeldBack
+from textgym.rewards.modified import Clipped, Dropout, ModifiedPay, ModifiedReward, Noisy, Scaled
+from textgym.rewards.normalised import Normalised
+from textgym.rewards.potential import Potential
+from textgym.rewards.schedules import Constant, Delta, EveryStep, MetricReward, Schedule, Terminal
 
 SCHEDULES: dict[str, type[RewardFunction]] = {
     "terminal": Terminal,
     "delta": Delta,
+    "potential": Potential,
     "every_step": EveryStep,
+    "constant": Constant,
+    "delayed": Delayed,
+    "at_word_ends": AtWordEnds,
+    "noisy": Noisy,
+    "dropout": Dropout,
+    "scaled": Scaled,
+    "clipped": Clipped,
+    "normalised": Normalised,
 }
 
 
@@ -24,9 +38,11 @@ def make_reward(spec) -> RewardFunction:
     Args:
         spec: one of
             a :class:`RewardFunction`;
-            ``"delta"`` (pays the task's true score), ``"delta:cer"``, ``"delta:package.module:metric"``;
+            ``"delta"`` (pays the task's true score), ``"delta:cer"``, ``"delta:package.module:metric"``: what follows
+            the schedule's name is its first argument;
             ``"package.module:name"`` of a reward;
-            ``{"name": "delta", "metric": "cer", "weight": 0.5, ...}``, other keys are the schedule's arguments;
+            ``{"name": "delta", "metric": "cer", "weight": 0.5, ...}``, other keys are the schedule's arguments, rewards
+            among them: ``{"name": "delayed", "k": 4, "reward": "delta:cer"}``;
             a list of these: their sum.
 
     Raises:
@@ -34,10 +50,8 @@ def make_reward(spec) -> RewardFunction:
     """
     if isinstance(spec, RewardFunction):
         return spec
-    if isinstance(spec, str):
-        return _from_string(spec)
-    if isinstance(spec, Mapping):
-        return _from_mapping(spec)
+    if isinstance(spec, (str, Mapping)):
+        return _from_arguments(spelt_out(spec))
     if isinstance(spec, (list, tuple)) and spec:
         rewards = [make_reward(item) for item in spec]
         return sum(rewards[1:], start=rewards[0])
@@ -49,47 +63,73 @@ def make_reward(spec) -> RewardFunction:
     )
 
 
-def _from_string(spec: str) -> RewardFunction:
-    name, colon, metric = spec.partition(":")
-    if name in SCHEDULES:
-        return SCHEDULES[name](metric) if colon else SCHEDULES[name]()
-    if colon and ("." in name or find_spec(name)):
-        reward = load_object(spec)
-        return make_reward(reward() if isinstance(reward, type) else reward)
-    if not colon and name in METRICS:
-        raise ValueError(f"{name!r} is a metric; say when it is paid: 'delta:{name}' or 'terminal:{name}'")
-    raise unknown("reward", name, SCHEDULES)
+def spelt_out(spec: str | Mapping[str, Any]) -> dict[str, Any]:
+    """The dict of a string, or of a dict, with the schedule's first argument by name.
+
+    ``"delta:cer"`` and ``{"name": "delta:cer"}`` are ``{"name": "delta", "metric": "cer"}``; a name that is none of
+    ``SCHEDULES`` stays as it is.
+
+    Raises:
+        TypeError: the dict has this argument already.
+    """
+    arguments = {"name": spec} if isinstance(spec, str) else dict(spec)
+    name = arguments.get("name")
+    schedule, colon, argument = name.partition(":") if isinstance(name, str) else ("", "", "")
+    if colon and schedule in SCHEDULES:
+        first = next(iter(inspect.signature(SCHEDULES[schedule]).parameters))
+        if first in arguments:
+            raise TypeError(f"the {first} of reward {schedule!r} is given twice: {spec!r}")
+        arguments |= {"name": schedule, first: argument}
+    return arguments
 
 
-def _from_mapping(spec: Mapping[str, Any]) -> RewardFunction:
-    arguments = dict(spec)
-    weight = arguments.pop("weight", 1.0)
+def _from_arguments(arguments: dict[str, Any]) -> RewardFunction:
     if "name" not in arguments:
-        raise ValueError(f"a reward's dict needs a 'name', one of {', '.join(sorted(SCHEDULES))}; got {dict(spec)!r}")
-    name = arguments.pop("name")
+        raise ValueError(f"a reward's dict needs a 'name', one of {', '.join(sorted(SCHEDULES))}; got {arguments!r}")
+    name, weight = arguments.pop("name"), arguments.pop("weight", 1.0)
     if not isinstance(name, str):
         raise unknown("reward", name, SCHEDULES)
-    if name in SCHEDULES:
-        reward = call_checked(f"reward {name!r}", SCHEDULES[name], arguments)
-    elif not arguments:
-        reward = _from_string(name)
-    elif ":" in name and name.partition(":")[0] not in SCHEDULES:
-        reward = make_reward(call_checked(f"reward {name!r}", load_object(name), arguments))
-    else:
-        raise unknown("reward", name, SCHEDULES)
+    reward = _named(name, arguments)
     return reward if weight == 1.0 else reward * weight
+
+
+def _named(name: str, arguments: dict[str, Any]) -> RewardFunction:
+    if name in SCHEDULES:
+        return call_checked(f"reward {name!r}", SCHEDULES[name], arguments)
+    module, colon, _ = name.partition(":")
+    if colon and ("." in module or (module and find_spec(module))):
+        reward = load_object(name)
+        if isinstance(reward, type) or arguments:
+            reward = call_checked(f"reward {name!r}", reward, arguments)
+        return make_reward(reward)
+    if name in METRICS:
+        raise ValueError(f"{name!r} is a metric; say when it is paid: 'delta:{name}' or 'terminal:{name}'")
+    raise unknown("reward", module, SCHEDULES)
 
 
 __all__ = [
     "SCHEDULES",
+    "AtWordEnds",
+    "Clipped",
+    "Constant",
+    "Delayed",
     "Delta",
+    "Dropout",
     "EveryStep",
+    "HeldBack",
     "MetricReward",
+    "ModifiedPay",
+    "ModifiedReward",
+    "Noisy",
+    "Normalised",
+    "Potential",
     "RewardFunction",
     "RewardState",
     "RunningReward",
+    "Scaled",
     "Schedule",
     "Sum",
     "Terminal",
     "make_reward",
+    "spelt_out",
 ]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from numbers import Real
 
 import numpy as np
@@ -69,6 +69,12 @@ class RewardFunction(Recipe, ABC):
     def resolve(self, task) -> RewardFunction:
         """This reward with metrics given by name, or left out, looked up for ``task``."""
         return self
+
+    def replaced(self, **changes) -> RewardFunction:
+        """A copy with other attributes; ``copy.copy`` gives the same object, as of every recipe."""
+        copied = object.__new__(type(self))
+        vars(copied).update(vars(self), **changes)
+        return copied
 
     def __add__(self, other: RewardFunction) -> RewardFunction:
         if not isinstance(other, RewardFunction):
@@ -182,28 +188,33 @@ class RunningReward(RunningState):
             ) from error
 
     def step(self, step: Step) -> np.ndarray:
-        """What each row of the step is paid, a float64 (k,) of its own; a float in a step of scalars.
+        """What each row of the step is paid: see :func:`checked_pay`."""
+        return checked_pay(self.recipe.name, self.state, step)
 
-        Raises:
-            RewardError: the reward or a metric raised, or paid something that is no finite number.
-        """
-        try:
-            paid = self.state.step(step)
-            if step.scalar:
-                paid = float(paid)
-                valid = math.isfinite(paid)
-            else:
-                paid = np.array(paid, np.float64)
-                valid = (
-                    paid.shape == step.rows.shape
-                    and np.count_nonzero(np.isfinite(paid)) == len(paid)
-                    and all([getattr(term, "shape", None) == paid.shape for term in self.state.terms.values()])
-                )
-        except Exception as error:
-            raise RewardError(f"reward {self.recipe.name!r} raised {said(error)}") from error
-        if not valid:
-            raise _no_number(self, step, paid)
-        return paid
+
+def checked_pay(name: str, state: RewardState, step: Step) -> np.ndarray | float:
+    """What ``state``, the reward called ``name``, pays: a float64 (k,) of its own; a float in a step of scalars.
+
+    Raises:
+        RewardError: the reward or a metric raised, or paid something that is no finite number.
+    """
+    try:
+        paid = state.step(step)
+        if step.scalar:
+            paid = float(paid)
+            valid = math.isfinite(paid)
+        else:
+            paid = np.array(paid, np.float64)
+            valid = (
+                paid.shape == step.rows.shape
+                and np.count_nonzero(np.isfinite(paid)) == len(paid)
+                and all([getattr(term, "shape", None) == paid.shape for term in state.terms.values()])
+            )
+    except Exception as error:
+        raise RewardError(f"reward {name!r} raised {said(error)}") from error
+    if not valid:
+        raise _no_number(name, state.terms, step, paid)
+    return paid
 
 
 def said(error: Exception) -> str:
@@ -211,18 +222,47 @@ def said(error: Exception) -> str:
     return str(error) if isinstance(error, RewardError) else f"{type(error).__name__}: {error}"
 
 
-def _no_number(reward: RunningReward, step: Step, paid: np.ndarray | float) -> RewardError:
+def _no_number(name: str, terms: Mapping[str, np.ndarray], step: Step, paid: np.ndarray | float) -> RewardError:
     """The error for pay of the wrong shape, NaN or infinite."""
-    name, shape = reward.recipe.name, () if step.scalar else step.rows.shape
+    shape = () if step.scalar else step.rows.shape
     if np.shape(paid) != shape:
         return RewardError(f"reward {name!r} paid shape {np.shape(paid)} instead of {shape}")
-    for term, values in reward.terms.items():
+    for term, values in terms.items():
         if np.shape(values) != shape:
             return RewardError(f"term {term!r} of reward {name!r} has shape {np.shape(values)} instead of {shape}")
     at = int(np.argmin(np.isfinite(np.atleast_1d(paid))))
-    values = {term: float(np.atleast_1d(values)[at]) for term, values in reward.terms.items()}
+    values = {term: float(np.atleast_1d(values)[at]) for term, values in terms.items()}
     bad = [f"{term} = {value}" for term, value in values.items() if not math.isfinite(value)]
     return RewardError(
         f"reward {name!r} paid no finite number: row {int(step.rows[at])}, prompt {step.episodes[at].prompt!r}: "
         f"{', '.join(bad) or np.atleast_1d(paid)[at]} after the text {step.texts[at]!r}"
     )
+
+
+# -- the arguments of rewards ---------------------------------------------------------------------------
+
+
+def part_of(spec) -> RewardFunction:
+    """A reward that another one is made of, from any spec."""
+    from textgym.rewards import make_reward  # which imports the rewards that call this
+
+    return make_reward(spec)
+
+
+def number(name: str, given, *, low: float = -math.inf, above: float = -math.inf, high: float = math.inf) -> float:
+    """``given`` as a float.
+
+    Raises:
+        ValueError: it is no finite number, at least ``low``, above ``above``, at most ``high``.
+    """
+    real = isinstance(given, Real) and not isinstance(given, bool)
+    if real and math.isfinite(given) and low <= given <= high and given > above:
+        return float(given)
+    limits = [("at least", low), ("above", above), ("at most", high)]
+    allowed = " and ".join(f"{words} {limit:g}" for words, limit in limits if math.isfinite(limit))
+    raise ValueError(f"{name} must be a finite number{allowed and ', '}{allowed}, got {given!r}")
+
+
+def discount(given) -> float:
+    """``given`` as a discount factor, in (0, 1]."""
+    return number("gamma", given, above=0.0, high=1.0)

@@ -8,7 +8,7 @@ import numpy as np
 
 from textgym.episode import Step
 from textgym.metrics import BatchMetric, Followed, make_metric
-from textgym.rewards.base import RewardFunction, RewardState
+from textgym.rewards.base import RewardFunction, RewardState, number
 
 
 class MetricReward(RewardFunction):
@@ -35,8 +35,7 @@ class MetricReward(RewardFunction):
         metric = (self.metric or task.score_metric).resolve(task)
         if metric is self.metric:
             return self
-        resolved = object.__new__(type(self))  # a copy, with what a subclass has stored
-        vars(resolved).update(vars(self))
+        resolved = self.replaced()
         resolved._set_metric(metric)
         return resolved
 
@@ -80,6 +79,43 @@ class _AtTheEnd(RewardState):
             else:
                 paid[step.ended] = values
         self.terms = {self.name: paid}
+        return paid
+
+
+class Constant(RewardFunction):
+    """Pays one number at the end of every episode, whatever was written, an illegal token included: the control.
+
+    It changes the objective to none: at discount 1 every policy is optimal. Not once a token, which would
+    pay for length (Choshen et al. 2020 train with a constant in place of the metric).
+
+    Args:
+        value: what is paid.
+    """
+
+    name = "constant"
+    needs_text = False
+
+    def __init__(self, value: float = 1.0):
+        self.value = number("value", value)
+
+    def start(self, n, rngs, metrics):
+        return _Constant(self)
+
+
+class _Constant(RewardState):
+    takes_scalars = True
+    not_saved = frozenset({"recipe"})
+
+    def __init__(self, recipe: Constant):
+        self.recipe = recipe
+        self.terms = {}
+
+    def reset(self, rows, episodes):
+        pass
+
+    def step(self, step):
+        paid = np.where(step.ended, self.recipe.value, 0.0)
+        self.terms = {self.recipe.name: paid}
         return paid
 
 
