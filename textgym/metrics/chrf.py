@@ -130,16 +130,24 @@ class _ChrFProgress(Progress):
     def _words(self, piece: str, provisional: str) -> tuple[bool, list[str], list[str]]:
         """Are the unsure words of the push before final? The other words that are final now, and the unsure ones."""
         keep = piece[:1].isspace() and not self.had_provisional
-        words = piece.split()
+        words = _words_after(self.tail, piece) if piece else []
+        if keep and self.tail:
+            del words[0]
         if piece:
-            if not piece[0].isspace():
-                words[0] = self.tail + words[0]  # the tail is not read again, however long it has become
-            elif self.tail and not keep:
-                words.insert(0, self.tail)
             self.tail = "" if piece[-1].isspace() else words.pop()
         self.had_provisional = provisional != ""
-        unsure = (self.tail + provisional).split() if provisional else [self.tail] if self.tail else []
-        return keep, _split_punctuation(words), _split_punctuation(unsure)
+        return keep, _split_punctuation(words), _split_punctuation(_words_after(self.tail, provisional))
+
+
+def _words_after(tail: str, text: str) -> list[str]:
+    """The words of ``tail + text``; the tail, which has no white space, is not read again, however long it is."""
+    words = text.split()
+    if tail:
+        if words and not text[0].isspace():
+            words[0] = tail + words[0]
+        else:
+            words.insert(0, tail)
+    return words
 
 
 class _OneReference:

@@ -14,7 +14,7 @@ from functools import lru_cache
 
 from textgym.errors import one_of
 from textgym.metrics.base import Metric, Progress
-from textgym.metrics.rouge_lsum import SENTENCE_END, SubsequenceOverlap, SummaryOverlap, positions_of, summary_of
+from textgym.metrics.rouge_lcs import SENTENCE_END, SubsequenceOverlap, SummaryOverlap, positions_of, summary_of
 from textgym.running import Recipe
 
 KINDS = (*"123456789", "L", "Lsum")
@@ -176,23 +176,10 @@ class _Words(Recipe):
         self.in_run = re.compile(_IN_RUNS[tokens])
         alone = [f"[{_CJK}]"] * (tokens == "unicode") + [SENTENCE_END] * sentences
         self.runs = re.compile("|".join([f"(?:{_IN_RUNS[tokens]})+", *alone]))
+        self.parts = _Parts(self)
 
     def __reduce__(self):
         return _words, (self.tokens, self.stem, self.sentences)
-
-    def parts(self, piece: str) -> tuple[str, tuple[str, ...] | None, str]:
-        """The run that the text before may begin, those within, and the one that the text after may go on with.
-
-        None within: the whole piece is the first run.
-        """
-        text = self.fold(piece)
-        runs = self.runs.findall(text)
-        joined, unfinished = self.in_run.match(text), self.in_run.match(text, len(text) - 1)
-        if joined and unfinished and len(runs) == 1:
-            return text, None, ""
-        first = runs.pop(0) if joined else ""
-        last = runs.pop() if unfinished else ""
-        return first, tuple(runs), last
 
     def cut(self, runs: Sequence[str]) -> Sequence[str]:
         if self.tokens == "jieba":
@@ -206,15 +193,37 @@ def _words(tokens: str, stem: bool, sentences: bool) -> _Words:
     return _Words(tokens, stem, sentences)
 
 
-@lru_cache(maxsize=8192)
-def _parts(words: _Words, piece: str) -> tuple[str, tuple[str, ...] | None, str]:
-    return words.parts(piece)
-
-
 @lru_cache(maxsize=2048)
 def _reference_words(words: _Words, reference: str) -> tuple[str, ...]:
     _, final, unsure = _WordStream(words).push(reference, "")
     return (*final, *unsure)
+
+
+class _Parts(dict):
+    """piece -> the run that text before it may begin, the runs within, the run that text after it may go on with.
+
+    None within: the whole piece is the first run. Tokens, which come again and again, are remembered; texts are not.
+    """
+
+    def __init__(self, words: _Words):
+        self.words = words
+
+    def __missing__(self, piece):
+        words = self.words
+        text = words.fold(piece)
+        runs = words.runs.findall(text)
+        joined, unfinished = words.in_run.match(text), words.in_run.match(text, len(text) - 1)
+        if joined and unfinished and len(runs) == 1:
+            parts = text, None, ""
+        else:
+            first = runs.pop(0) if joined else ""
+            last = runs.pop() if unfinished else ""
+            parts = first, tuple(runs), last
+        if len(piece) < 50:
+            if len(self) >= 20_000:
+                self.clear()
+            self[piece] = parts
+        return parts
 
 
 class _WordStream:
@@ -231,7 +240,7 @@ class _WordStream:
         """Are the unsure words of the push before final? The other words that are final now, and the unsure ones."""
         keep, final = False, ()
         if piece:
-            first, within, last = self._parts(piece)
+            first, within, last = self.words.parts[piece]
             if within is None:
                 self.tail += first
             else:
@@ -240,16 +249,12 @@ class _WordStream:
                 self.tail = last
         unsure = (self.tail,) if self.tail else ()
         if provisional:
-            first, within, last = self._parts(provisional)
+            first, within, last = self.words.parts[provisional]
             unsure = tuple(filter(None, (self.tail + first, *(within or ()), last)))
         self.provisional = provisional
         if self.words.plain:
             return keep, final, unsure
         return keep, self.words.cut(final), self.words.cut(unsure)
-
-    def _parts(self, piece: str):
-        # tokens come again and again, whole texts do not
-        return _parts(self.words, piece) if len(piece) < 50 else self.words.parts(piece)
 
 
 @lru_cache(maxsize=65536)
