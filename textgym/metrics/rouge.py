@@ -1,7 +1,7 @@
 """ROUGE at every prefix: overlap of n-grams, longest common subsequence.
 
 A token costs the same whatever has been written before: words are found in the new piece only, and a word updates
-counts (n-grams) or a column of the table of subsequences (:mod:`textgym.metrics.rouge_lsum`). Equal to
+counts (n-grams) or a column of the table of subsequences (:mod:`textgym.metrics.rouge_lcs`). Equal to
 ``rouge_score.rouge_scorer.RougeScorer`` on every prefix.
 """
 
