@@ -122,8 +122,12 @@ class Step:
     def texts(self) -> list[str]:
         """The k whole texts so far, without EOS. Decoded anew in each step: a cost that grows with the text."""
         if self._texts is None:
-            lengths = np.atleast_1d(self.lengths)
-            self._texts = self.vocabulary.decode_rows(self.tokens, lengths)
+            lengths = np.atleast_1d(self.lengths).tolist()
+            if len(lengths) < 4:
+                each = zip(self.rows.tolist(), lengths, strict=True)
+                self._texts = [self.vocabulary.decode(self._written[row, :size]) for row, size in each]
+            else:
+                self._texts = self.vocabulary.decode_rows(self.tokens, lengths)
         return self._texts
 
     @property

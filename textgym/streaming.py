@@ -10,7 +10,7 @@ import json
 import re
 from abc import ABC, abstractmethod
 from codecs import utf_8_decode
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -71,9 +71,9 @@ class Decoding(Recipe, ABC):
         """The text of a list of ids, by the tokenizers library."""
         return self.tokenizer.decode([i for i in ids if i in self.ids])
 
-    def decode_rows(self, tokens: np.ndarray, lengths: np.ndarray) -> list[str]:
+    def decode_rows(self, tokens: np.ndarray, lengths: Sequence[int]) -> list[str]:
         """The k texts of the first ``lengths[i]`` ids of ``tokens[i]``, int32 (k, width), no negative ones."""
-        return [self.decode(row[:size].tolist()) for row, size in zip(tokens, lengths.tolist(), strict=True)]
+        return [self.decode(row[:size].tolist()) for row, size in zip(tokens, lengths, strict=True)]
 
     @abstractmethod
     def push(self, pending: dict[int, Any], rows: list[int], ids: list[int]) -> tuple[list[str], list[str]]:
@@ -119,9 +119,7 @@ class Table(Decoding):
         width = tokens.shape[1]
         # an id above 255 is PAD, after the text
         block = tokens.astype(np.uint8).tobytes().translate(self.latin1).decode("latin-1")
-        return [
-            block[i * width : i * width + size].replace(self.hole, "") for i, size in enumerate(lengths.tolist())
-        ]
+        return [block[i * width : i * width + size].replace(self.hole, "") for i, size in enumerate(lengths)]
 
     def push(self, pending, rows, ids):
         return list(map(self.text.__getitem__, ids)), [""] * len(ids)

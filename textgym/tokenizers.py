@@ -174,7 +174,7 @@ class Vocabulary(Recipe):
         """The text of a sequence of ids. EOS, special tokens and ids that are no token (PAD) are skipped."""
         return self.decoding.decode(ids.tolist() if hasattr(ids, "tolist") else list(ids))
 
-    def decode_rows(self, tokens: np.ndarray, lengths: np.ndarray) -> list[str]:
+    def decode_rows(self, tokens: np.ndarray, lengths: Sequence[int]) -> list[str]:
         """:meth:`decode` of the first ``lengths[i]`` ids of each row of ``tokens``, int32 (k, width), 0 .. V - 1."""
         return self.decoding.decode_rows(tokens, lengths)
 

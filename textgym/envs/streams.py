@@ -53,8 +53,8 @@ class EpisodeStreams(RunningState):
             if rngs[row] is None:
                 self.seed(row, seeding.np_random(None)[0])
             episodes.append(sample(rngs[row]))
-        self.drawn[rows] += 1
-        self.own[rows] = True
+            self.drawn[row] += 1
+            self.own[row] = True
         return episodes
 
     @property

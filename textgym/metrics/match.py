@@ -53,7 +53,10 @@ class CharacterMatch(Metric):
         return _OneReference(references[0]) if len(references) == 1 else _ManyReferences(references)
 
     def score(self, text, episode):
-        return max((_share_in_place(text, reference) for reference in episode.references), default=0.0)
+        references = episode.references
+        if len(references) == 1:
+            return _share_in_place(text, references[0])
+        return max((_share_in_place(text, reference) for reference in references), default=0.0)
 
     def score_all(self, texts, episodes):
         references = [episode.references for episode in episodes]
