@@ -9,9 +9,12 @@ from textgym.errors import call_checked, load_object, unknown
 from textgym.metrics.base import BatchMetric, BatchProgress, FunctionMetric, Metric, Progress, WholeText
 from textgym.metrics.bleu import BLEU
 from textgym.metrics.chrf import ChrF
+from textgym.metrics.classifier import ClassifierProbability
 from textgym.metrics.diversity import Distinct, Length, Repetition
 from textgym.metrics.edit_distance import EditDistance
+from textgym.metrics.embedding import EmbeddingSimilarity
 from textgym.metrics.fluency import Fluency
+from textgym.metrics.language_model import LogLikelihood
 from textgym.metrics.match import CharacterMatch, ExactMatch, TokenMatch
 from textgym.metrics.optimistic import OptimisticEditDistance
 from textgym.metrics.rouge import ROUGE
@@ -43,6 +46,9 @@ METRICS: dict[str, Callable[..., BatchMetric]] = {
     "repetition": Repetition,
     "length": Length,
     "fluency": Fluency,
+    "log_likelihood": LogLikelihood,
+    "embedding_similarity": EmbeddingSimilarity,
+    "classifier_probability": ClassifierProbability,
 }
 
 
@@ -95,13 +101,16 @@ __all__ = [
     "BatchProgress",
     "CharacterMatch",
     "ChrF",
+    "ClassifierProbability",
     "Distinct",
     "EditDistance",
+    "EmbeddingSimilarity",
     "ExactMatch",
     "Fluency",
     "Followed",
     "FunctionMetric",
     "Length",
+    "LogLikelihood",
     "Metric",
     "OptimisticEditDistance",
     "Progress",
