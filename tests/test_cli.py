@@ -7,6 +7,7 @@ import sys
 import pytest
 
 import textgym.__main__ as cli
+from textgym.commands import listing
 from textgym.registration import IDS
 
 ONE_OF_EACH = {
@@ -67,7 +68,7 @@ def from_the_shell(*argv, **more):
 
 
 def test_list(run, monkeypatch):
-    monkeypatch.setattr(cli, "IDS", ONE_OF_EACH)
+    monkeypatch.setattr(listing, "IDS", ONE_OF_EACH)
     code, out, _ = run("list")
     header, copy, spelling, gone = out.splitlines()
     assert code == 0 and header.split() == "id V prompt budget episodes reward optimum description".split()
@@ -77,7 +78,7 @@ def test_list(run, monkeypatch):
 
 
 def test_list_for_machines(run, monkeypatch):
-    monkeypatch.setattr(cli, "IDS", ONE_OF_EACH)
+    monkeypatch.setattr(listing, "IDS", ONE_OF_EACH)
     copy, spelling, gone = json.loads(run("list", "--json")[1])
     assert copy == {
         "id": "Copy-v0", "vocabulary_size": 9, "prompt_length": 5, "budget": 6, "episodes": "generated",

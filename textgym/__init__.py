@@ -27,6 +27,7 @@ from textgym.metrics import (
     OptimisticEditDistance,
     Progress,
     Repetition,
+    TokenBLEU,
     TokenMatch,
     make_metric,
     metric,
@@ -48,7 +49,10 @@ from textgym.rewards import (
     Scaled,
     Schedule,
     Terminal,
+    TRLMetric,
+    from_trl,
     make_reward,
+    to_trl,
 )
 from textgym.tasks import DatasetTask, GeneratedTask, Task, make_task
 from textgym.tokenizers import Vocabulary, make_vocabulary
@@ -97,18 +101,22 @@ __all__ = [
     "Schedule",
     "Step",
     "TER",
+    "TRLMetric",
     "Task",
     "Terminal",
     "TextGenEnv",
     "TextGenVectorEnv",
+    "TokenBLEU",
     "TokenMatch",
     "Vocabulary",
+    "from_trl",
     "make_metric",
     "make_reward",
     "make_task",
     "make_vocabulary",
     "metric",
     "register",
+    "to_trl",
 ]
 
 register_all()

@@ -238,7 +238,9 @@ def main() -> None:
             f"| {set_up((metric,), 64) * 1e6:.0f} us |"
         )
     rewards = {"nothing at every token (terminal:token_match)": "terminal:token_match"}
-    rewards |= {f"delta:{name}": f"delta:{name}" for name in ("token_match", "bleu", "chrf", "rougeL", "cer")}
+    rewards |= {
+        f"delta:{name}": f"delta:{name}" for name in ("token_match", "token_bleu", "bleu", "chrf", "rougeL", "cer")
+    }
     rewards["delta of BLEU, ROUGE-1, ROUGE-L and chrF"] = [f"delta:{n}" for n in ("bleu", "rouge1", "rougeL", "chrf")]
     rewards["delta of sacrebleu called on the prefix"] = textgym.Delta(by_library)
     lines += ["", "Tokens a second of the vector env, V = 8,192, texts of 60 tokens (thousands):", ""]

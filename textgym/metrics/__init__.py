@@ -20,10 +20,12 @@ from textgym.metrics.optimistic import OptimisticEditDistance
 from textgym.metrics.rouge import ROUGE
 from textgym.metrics.running import Followed, RunningMetrics
 from textgym.metrics.ter import TER
+from textgym.metrics.token_ngrams import TokenBLEU
 
 # {"name": "rouge1", "stem": true}: the other keys of a dict are its arguments
 METRICS: dict[str, Callable[..., BatchMetric]] = {
     "token_match": TokenMatch,
+    "token_bleu": TokenBLEU,
     "character_match": CharacterMatch,
     "exact_match": ExactMatch,
     "cer": partial(EditDistance, "character", "rate"),
@@ -116,6 +118,7 @@ __all__ = [
     "Progress",
     "Repetition",
     "RunningMetrics",
+    "TokenBLEU",
     "TokenMatch",
     "WholeText",
     "make_metric",

@@ -148,7 +148,7 @@ def _ngrams_of(references: tuple[str, ...], tokenize: str, lowercase: bool, max_
 
 
 @lru_cache(maxsize=4096)
-def _closest(lengths: tuple[int, ...], length: int) -> int:
+def closest_length(lengths: tuple[int, ...], length: int) -> int:
     """The length of a reference that is closest to the text's, the shorter of two."""
     return min(lengths, key=lambda reference: (abs(reference - length), reference), default=0)
 
@@ -164,5 +164,5 @@ class _BLEUProgress(Progress):
         ngrams = self.ngrams
         ngrams.replace_open(final, open)
         lengths = ngrams.trie.lengths
-        closest = lengths[0] if len(lengths) == 1 else _closest(lengths, ngrams.length)
+        closest = lengths[0] if len(lengths) == 1 else closest_length(lengths, ngrams.length)
         return self.metric.from_counts(ngrams.matches, ngrams.length, closest)

@@ -15,6 +15,8 @@ from textgym.rewards.modified import Clipped, Dropout, ModifiedPay, ModifiedRewa
 from textgym.rewards.normalised import Normalised
 from textgym.rewards.potential import Potential
 from textgym.rewards.schedules import Constant, Delta, EveryStep, MetricReward, Schedule, Terminal
+from textgym.rewards.trl import TRLMetric, from_trl
+from textgym.rewards.trl_export import TRLReward, to_trl
 
 SCHEDULES: dict[str, type[RewardFunction]] = {
     "terminal": Terminal,
@@ -108,7 +110,6 @@ def _named(name: str, arguments: dict[str, Any]) -> RewardFunction:
 
 
 __all__ = [
-    "SCHEDULES",
     "AtWordEnds",
     "Clipped",
     "Constant",
@@ -126,10 +127,15 @@ __all__ = [
     "RewardFunction",
     "RewardState",
     "RunningReward",
+    "SCHEDULES",
     "Scaled",
     "Schedule",
     "Sum",
+    "TRLMetric",
+    "TRLReward",
     "Terminal",
+    "from_trl",
     "make_reward",
     "spelt_out",
+    "to_trl",
 ]
