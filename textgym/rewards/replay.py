@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 
 from textgym.arrays import put_ragged
-from textgym.episode import Episode, Step
+from textgym.episode import Episode
+from textgym.metrics.running import replay
 from textgym.rewards.base import RewardFunction
 from textgym.tokenizers import Vocabulary
 
@@ -26,31 +27,6 @@ def as_rows(ids: Sequence[Sequence[int]], vocabulary: Vocabulary) -> tuple[np.nd
     return tokens, lengths
 
 
-def replay(
-    episodes: Sequence[Episode], tokens: np.ndarray, lengths: np.ndarray, vocabulary: Vocabulary, needs_text: bool
-) -> Iterator[Step]:
-    """The steps of an environment of k rows in which these texts are written; each row ends with its last token.
-
-    Args:
-        episodes: k episodes.
-        tokens, lengths: int32 (k, width) and int64 (k,), at least 1, as of :func:`as_rows`.
-        vocabulary: what the tokens are of.
-        needs_text: fill in ``pieces`` and ``provisional``.
-    """
-    written = np.full_like(tokens, vocabulary.pad)  # grows, so that nobody reads what is not written yet
-    stream = vocabulary.stream(len(tokens)) if needs_text else None
-    for t in range(tokens.shape[1]):
-        rows = np.flatnonzero(lengths > t)
-        written[rows, t] = tokens[rows, t]
-        actions = tokens[rows, t].astype(np.int64)
-        step = Step(rows, actions, episodes, written, vocabulary, whole=len(rows) == len(tokens))
-        step.lengths = np.full(len(rows), t + 1)
-        step.ended = lengths[rows] == t + 1
-        if stream is not None:
-            step.read(stream)
-        yield step
-
-
 def payments(
     reward: RewardFunction,
     episodes: Sequence[Episode],
@@ -63,7 +39,7 @@ def payments(
 
     Args:
         reward: the reward, metrics resolved.
-        episodes, tokens, lengths, vocabulary: as for :func:`replay`.
+        episodes, tokens, lengths, vocabulary: as for :func:`~textgym.metrics.running.replay`.
         rngs: k generators, for rewards that draw random numbers.
 
     Raises:
