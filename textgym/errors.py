@@ -25,6 +25,11 @@ class RewardError(RuntimeError):
     """A reward raised, or returned something that is no finite number. ``reset`` before the next step."""
 
 
+def said(error: Exception) -> str:
+    """An exception in one line."""
+    return str(error) if isinstance(error, RewardError) else f"{type(error).__name__}: {error}"
+
+
 def unknown(kind: str, given: object, allowed: Iterable[str]) -> ValueError:
     """The error for a name that is not in a table: names the offender, the choices, the nearest one."""
     choices = sorted(map(str, allowed))

@@ -17,7 +17,7 @@ from textgym.envs.legality import Legality
 from textgym.envs.masks import Mask
 from textgym.envs.streams import EpisodeStreams
 from textgym.episode import Episode, Step
-from textgym.errors import RewardError
+from textgym.errors import RewardError, said
 from textgym.metrics import BatchMetric
 from textgym.rewards import RewardFunction
 from textgym.running import RunningState
@@ -128,7 +128,7 @@ class TextGenState(RunningState):
             if self.legal is not None:
                 self._look_up_legal(rows)
         except Exception as error:
-            self.failure = str(error)
+            self.failure = said(error)
             raise
 
     # -- going on ----------------------------------------------------------------------------------
@@ -175,7 +175,7 @@ class TextGenState(RunningState):
             if self.legal is not None:
                 self._look_up_legal(step.rows)
         except Exception as error:
-            self.failure = str(error)
+            self.failure = said(error)
             raise
         return rewards, step
 
@@ -253,7 +253,7 @@ class TextGenState(RunningState):
         try:
             return self._outcomes(ending)
         except Exception as error:
-            self.failure = f"{type(error).__name__}: {error}"
+            self.failure = said(error)
             names = ", ".join(["score", *(metric.name for metric in self.metrics)])
             raise RewardError(f"one of the metrics to report ({names}) raised {self.failure}") from error
 

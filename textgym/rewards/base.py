@@ -10,7 +10,7 @@ from numbers import Real
 import numpy as np
 
 from textgym.episode import Episode, Step
-from textgym.errors import RewardError
+from textgym.errors import RewardError, said
 from textgym.metrics import RunningMetrics
 from textgym.running import Recipe, RunningState
 from textgym.tokenizers import Vocabulary
@@ -215,11 +215,6 @@ def checked_pay(name: str, state: RewardState, step: Step) -> np.ndarray | float
     if not valid:
         raise _no_number(name, state.terms, step, paid)
     return paid
-
-
-def said(error: Exception) -> str:
-    """An exception in one line."""
-    return str(error) if isinstance(error, RewardError) else f"{type(error).__name__}: {error}"
 
 
 def _no_number(name: str, terms: Mapping[str, np.ndarray], step: Step, paid: np.ndarray | float) -> RewardError:
