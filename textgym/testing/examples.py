@@ -8,7 +8,6 @@ from dataclasses import dataclass
 import numpy as np
 
 from textgym.episode import Episode
-from textgym.errors import RewardError
 
 EPISODES = (
     Episode("", ["a"]),
@@ -28,11 +27,6 @@ class ContractError(AssertionError):
 def close(a: float, b: float, tolerance: float = 1e-9) -> bool:
     """Equal to ``tolerance``, relatively above 1."""
     return abs(a - b) <= tolerance * max(1.0, abs(a), abs(b))
-
-
-def said(error: Exception) -> str:
-    """An exception in one line; what a reward raised is already told in the environment's words."""
-    return str(error) if isinstance(error, RewardError) else f"{type(error).__name__}: {error}"
 
 
 def shown(episode: Episode) -> str:

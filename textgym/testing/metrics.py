@@ -13,9 +13,10 @@ from typing import Any
 import numpy as np
 
 from textgym.episode import Episode
+from textgym.errors import said
 from textgym.metrics import Metric, Progress, make_metric
 from textgym.testing import examples
-from textgym.testing.examples import ContractError, Writing, close, said, shown
+from textgym.testing.examples import ContractError, Writing, close, shown
 from textgym.testing.rows import check_metric_rows
 from textgym.tokenizers import Vocabulary
 

@@ -7,11 +7,12 @@ from typing import Any
 
 import numpy as np
 
+from textgym.errors import said
 from textgym.metrics import make_metric
 from textgym.rewards import SCHEDULES, Potential, RewardFunction, make_reward
 from textgym.rewards.base import discount
 from textgym.tasks import Task
-from textgym.testing.examples import ContractError, close, said, shown
+from textgym.testing.examples import ContractError, close, shown
 from textgym.testing.rows import alone, plays_of
 from textgym.testing.scripts import default_task
 

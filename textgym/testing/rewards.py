@@ -5,9 +5,10 @@ from __future__ import annotations
 import warnings
 from typing import Any
 
+from textgym.errors import said
 from textgym.rewards import make_reward
 from textgym.tasks import Task
-from textgym.testing.examples import ContractError, said
+from textgym.testing.examples import ContractError
 from textgym.testing.rows import RowContract
 from textgym.testing.scripts import default_task
 from textgym.testing.watched import WatchedReward

@@ -10,10 +10,11 @@ from typing import Any
 import numpy as np
 
 from textgym.episode import Episode
+from textgym.errors import said
 from textgym.metrics import BatchMetric, Metric
 from textgym.rewards import EveryStep, RewardFunction, Terminal
 from textgym.tasks import Task
-from textgym.testing.examples import ContractError, close, said, shown
+from textgym.testing.examples import ContractError, close, shown
 from textgym.testing.scripts import (
     ExampleTask,
     Paid,
