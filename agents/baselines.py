@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from agents.evaluate import Agent, evaluate, evaluation_env, written
+from agents.evaluation import Agent, evaluate, evaluation_env, written
 from textgym.episode import Episode
 from textgym.errors import one_of
 from textgym.ngram import NGramModel
@@ -122,7 +122,7 @@ def baseline_scores(id: str, split: str = "validation", episodes: int = 200, **e
 
     Args:
         id, env_kwargs: of the environment.
-        split, episodes: as :func:`~agents.evaluate.evaluate`.
+        split, episodes: as :func:`~agents.evaluation.evaluate`.
     """
     env = evaluation_env(id, split, num_envs=min(episodes, 128), **env_kwargs)
     agents = {name: make_baseline(name, id, env.task, **env_kwargs) for name in BASELINES}

@@ -1,213 +1,20 @@
-"""The TRUE score of an agent on fixed episodes: the same ones for every checkpoint, reward and seed.
-
-``python -m agents.evaluate --env textgym/Copy-v0 --agent random`` prints a table and samples.
-"""
+"""``python -m agents.evaluate --env textgym/Copy-v0 --agent random``: the true score of an agent, and samples."""
 
 from __future__ import annotations
 
-import inspect
 import json
 import sys
-from collections import Counter
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Protocol
+from typing import Annotated, Any
 
 import gymnasium as gym
-import numpy as np
 import tyro
-from gymnasium.vector import AutoresetMode
 
+from agents.baselines import BASELINES, make_baseline
 from agents.cli import Json
+from agents.evaluation import Agent, Evaluation, evaluate, evaluation_env, load_agent
 from agents.files import write_json
-from textgym.envs.vector import TextGenVectorEnv
-from textgym.episode import Episode
-from textgym.tasks import Task
-
-END_REASONS = ("eos", "budget", "illegal")
-
-
-class Agent(Protocol):
-    """Whatever says which token comes next. May have ``reset(episodes)``, called before every chunk of episodes."""
-
-    def act(self, observations, action_masks: np.ndarray, episodes: Sequence[Episode]) -> np.ndarray:
-        """Token ids int64 (n,) for observations (n, L) or a dict of arrays, masks bool (n, V), the n episodes."""
-        ...
-
-
-class SB3Agent:
-    """An SB3 or sb3-contrib model; MaskablePPO is given the masks, RecurrentPPO its states and episode starts.
-
-    Args:
-        model: any SB3 algorithm with ``predict``.
-        deterministic: the likeliest token (argmax); False samples from torch's generator.
-    """
-
-    def __init__(self, model: Any, deterministic: bool = True):
-        self.model = model
-        self.deterministic = deterministic
-        parameters = inspect.signature(model.predict).parameters
-        self.masked = "action_masks" in parameters
-        self.recurrent = hasattr(model.policy, "lstm_actor")
-        self.reset(())
-
-    def reset(self, episodes: Sequence[Episode]) -> None:
-        self.state, self.begin = None, True
-
-    def act(self, observations, action_masks, episodes):
-        extra: dict[str, Any] = {"action_masks": action_masks} if self.masked else {}
-        if self.recurrent:
-            extra = {"state": self.state, "episode_start": np.full(len(action_masks), self.begin)}
-        actions, self.state = self.model.predict(observations, deterministic=self.deterministic, **extra)
-        self.begin = False
-        return actions
-
-
-@dataclass(frozen=True)
-class Evaluation:
-    """What an agent did on N fixed episodes, in the order of their indices.
-
-    Attributes:
-        indices: int64 (N,), the fixed episodes visited.
-        scores: float64 (N,), the task's true score, in [0, 1].
-        returns: float64 (N,), the sum of what the environment's reward paid.
-        lengths: int64 (N,), actions taken, EOS included.
-        success: bool (N,), the true score is 1.
-        texts, end_reasons, prompts: N strings.
-        references: N tuples of strings.
-        asked: how many episodes were asked for; N is less where the task has fewer.
-    """
-
-    indices: np.ndarray
-    scores: np.ndarray
-    returns: np.ndarray
-    lengths: np.ndarray
-    success: np.ndarray
-    texts: list[str]
-    end_reasons: list[str]
-    prompts: list[str]
-    references: list[tuple[str, ...]]
-    asked: int
-
-    def __len__(self) -> int:
-        return len(self.indices)
-
-    @property
-    def mean_score(self) -> float:
-        """Mean true score."""
-        return float(self.scores.mean())
-
-    def summary(self) -> dict[str, Any]:
-        """Means over the episodes, the standard error of the score, shares of the end reasons."""
-        ends = Counter(self.end_reasons)
-        return {
-            "episodes": len(self),
-            "asked": self.asked,
-            "score": self.mean_score,
-            "score_se": float(self.scores.std(ddof=1) / len(self) ** 0.5) if len(self) > 1 else 0.0,
-            "success": float(self.success.mean()),
-            "return": float(self.returns.mean()),
-            "length": float(self.lengths.mean()),
-            **{f"end_{reason}": ends[reason] / len(self) for reason in END_REASONS},
-        }
-
-    def records(self) -> list[dict[str, Any]]:
-        """One dict of JSON values an episode."""
-        columns = {f.name: getattr(self, f.name) for f in fields(self) if f.name != "asked"}
-        lists = {name: c.tolist() if isinstance(c, np.ndarray) else [*c] for name, c in columns.items()}
-        return [dict(zip(lists, row, strict=True)) for row in zip(*lists.values(), strict=True)]
-
-    def to_json(self) -> str:
-        """``{"summary": ..., "records": [...]}``."""
-        return json.dumps({"summary": self.summary(), "records": self.records()})
-
-
-def evaluation_env(id: str, split: str = "validation", *, num_envs: int = 128, **env_kwargs: Any) -> TextGenVectorEnv:
-    """The vector env that :func:`evaluate` needs (no autoreset), to build once where many checkpoints are evaluated."""
-    return gym.make_vec(id, num_envs=num_envs, autoreset_mode=AutoresetMode.DISABLED, split=split, **env_kwargs)
-
-
-def evaluate(
-    agent: Agent, id_or_env: str | TextGenVectorEnv, episodes: int = 200, split: str = "validation", **env_kwargs: Any
-) -> Evaluation:
-    """Let an agent write the fixed episodes 0 .. N-1 once each.
-
-    Nothing here is drawn: what varies is the agent, and a sampling agent has its own generator. The k-th episode's
-    reward is seeded with k, so that a random reward is the same too.
-
-    Args:
-        agent: has ``act``, see :class:`Agent`.
-        id_or_env: an id, or an env of :func:`evaluation_env`, whose split is then the one that counts.
-        episodes: N; all that the task has, where it has fewer.
-        split, env_kwargs: keywords of the id.
-
-    Raises:
-        ValueError: no episodes asked for, or an env that resets itself.
-        TypeError: an env together with ``env_kwargs``, or something else than an id or an env.
-    """
-    if episodes < 1:
-        raise ValueError(f"episodes must be at least 1, got {episodes}")
-    if isinstance(id_or_env, str):
-        env = evaluation_env(id_or_env, split, num_envs=min(episodes, 128), **env_kwargs)
-    elif env_kwargs:
-        raise TypeError(f"the environment is already built: give {', '.join(env_kwargs)} to evaluation_env instead")
-    elif isinstance(id_or_env, TextGenVectorEnv):
-        env = id_or_env
-    else:
-        raise TypeError(f"evaluate takes an id or a TextGenVectorEnv, got {type(id_or_env).__name__}")
-    if env.autoreset_mode is not AutoresetMode.DISABLED:
-        raise ValueError(f"evaluate needs autoreset_mode='Disabled' (evaluation_env), got {env.autoreset_mode.value!r}")
-    count = min(episodes, len(env.task))
-    rows: list[dict[str, Any]] = []
-    for start in range(0, count, env.num_envs):
-        rows += _chunk(agent, env, np.arange(start, min(start + env.num_envs, count)))
-    columns = {name: [row[name] for row in rows] for name in rows[0]}
-    arrays = {name: np.array(columns.pop(name)) for name in ("scores", "returns", "lengths", "success")}
-    return Evaluation(indices=np.arange(count), **arrays, **columns, asked=episodes)
-
-
-def _chunk(agent: Agent, env: TextGenVectorEnv, indices: np.ndarray) -> list[dict[str, Any]]:
-    """What happened in the fixed episodes ``indices`` (k,), k at most the rows of ``env``."""
-    n, k = env.num_envs, len(indices)
-    index = np.append(indices, np.full(n - k, indices[-1]))  # rows too many write the last one again, unheeded
-    observations, _ = env.reset(seed=index.tolist(), options={"index": index})
-    episodes = env.episodes
-    if hasattr(agent, "reset"):
-        agent.reset(episodes)
-    returns, lengths = np.zeros(n), np.zeros(n, np.int64)
-    rows: list[dict[str, Any]] = [{}] * k
-    going = np.arange(n) < k
-    while True:
-        actions = np.asarray(agent.act(observations, env.action_masks(), episodes))
-        observations, rewards, ended, _, infos = env.step(actions)
-        returns[going] += rewards[going]
-        lengths[going] += 1
-        for row in np.flatnonzero(ended & going).tolist():
-            rows[row] = {
-                "scores": infos["score"][row],
-                "returns": returns[row],
-                "lengths": lengths[row],
-                "success": infos["is_success"][row],
-                "texts": infos["text"][row],
-                "end_reasons": infos["end_reason"][row],
-                "prompts": episodes[row].prompt,
-                "references": episodes[row].references,
-            }
-        going &= ~ended
-        if not going.any():
-            return rows
-        if ended.any():  # they write theirs again, unheeded, until all rows have ended
-            observations, _ = env.reset(seed=index.tolist(), options={"reset_mask": ended.copy(), "index": index})
-
-
-def written(observations, task: Task) -> np.ndarray:
-    """Tokens written so far, int64 (n,), read off the observations (n, L) or ``{"tokens": (n, L)}``."""
-    tokens = observations["tokens"] if isinstance(observations, Mapping) else observations
-    return (tokens[:, task.prompt_length :] != task.vocabulary.pad).sum(1)
-
-
-# -- the command -----------------------------------------------------------------------------------
 
 
 @dataclass
@@ -234,30 +41,8 @@ class EvaluateArgs:
     """Write the summary and one record an episode to this file."""
 
 
-def load_agent(path: str | Path, deterministic: bool = True, device: str = "cpu") -> tuple[SB3Agent, dict[str, Any]]:
-    """An agent that ``agents.sb3.train`` has saved, and its config.json.
-
-    Raises:
-        FileNotFoundError: no such file, or no config.json beside it (it says which algorithm it is).
-    """
-    from agents.sb3.algorithms import algorithm
-
-    path = Path(path)
-    config = path.with_name("config.json")
-    if not path.is_file() or not config.is_file():
-        missing = config if path.is_file() else path
-        raise FileNotFoundError(
-            f"no file {str(missing)!r}; an agent is a .zip of agents.sb3.train or a baseline's name"
-        )
-    settings = json.loads(config.read_text())
-    model = algorithm(settings["algo"]).load().load(path, device=device)
-    return SB3Agent(model, deterministic), settings
-
-
 def main(args: EvaluateArgs) -> Evaluation:
     """Evaluate, print the table and some samples, write the records."""
-    from agents.baselines import BASELINES, make_baseline
-
     trained: dict[str, Any] = {}
     agent: Agent | None = None
     if args.agent not in BASELINES:

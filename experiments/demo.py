@@ -68,7 +68,7 @@ def settings_of(args: DemoArgs, reward: str, seed: int, steps: int) -> dict[str,
 
 def run(args: DemoArgs, reward: str, seed: int) -> dict[str, Any]:
     """One run: warm start, keep that agent, train. In a process of its own."""
-    from agents.evaluate import evaluate, load_agent
+    from agents.evaluation import evaluate, load_agent
     from agents.sb3.train import TrainArgs, train
 
     folder = args.folder / f"{reward}-s{seed}"
@@ -148,7 +148,7 @@ def curve(result: dict[str, Any], column: str) -> tuple[np.ndarray, np.ndarray]:
 def lines_of(args: DemoArgs, results: list[dict[str, Any]]) -> Lines:
     """Measured, not assumed."""
     from agents.baselines import make_baseline
-    from agents.evaluate import evaluate, evaluation_env
+    from agents.evaluation import evaluate, evaluation_env
 
     env = evaluation_env(args.env)
     copied = evaluate(make_baseline("copy_prompt", args.env, env.task), env, args.eval_episodes).mean_score
@@ -210,7 +210,7 @@ def verdict(results: list[dict[str, Any]], lines: Lines) -> str:
 
 def report(args: DemoArgs, results: list[dict[str, Any]], lines: Lines) -> Path:
     """The Markdown report; its first line is the verdict."""
-    from agents.evaluate import evaluation_env
+    from agents.evaluation import evaluation_env
 
     task = evaluation_env(args.env).task
     config = json.loads((args.folder / f"{REWARDS[0]}-s0" / "config.json").read_text())

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from agents.baselines import BASELINES, NGram, Random, Reference, baseline_scores, make_baseline, normalised
-from agents.evaluate import EvaluateArgs, evaluate, evaluation_env, main, written
+from agents.evaluate import EvaluateArgs, main
+from agents.evaluation import evaluate, evaluation_env, written
 from agents.files import replacing, write_json
 
 SYMBOLIC = [id for id in gym.registry if id.startswith("textgym/") and "symbolic:" in gym.spec(id).kwargs["task"]]

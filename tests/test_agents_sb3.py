@@ -17,7 +17,7 @@ pytest.importorskip("stable_baselines3")
 
 import torch
 
-from agents.evaluate import SB3Agent, evaluate, evaluation_env, load_agent
+from agents.evaluation import SB3Agent, evaluate, evaluation_env, load_agent
 from agents.sb3 import algorithms
 from agents.sb3.settings import TrainArgs, default_folder, resolve, with_gamma
 from agents.sb3.train import read_evaluations, train

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from stable_baselines3.common.callbacks import BaseCallback
 
-from agents.evaluate import SB3Agent, evaluate, evaluation_env
+from agents.evaluation import SB3Agent, evaluate, evaluation_env
 from agents.files import replacing
 
 COLUMNS = (
