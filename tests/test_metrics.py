@@ -21,8 +21,7 @@ from textgym import (
     make_metric,
 )
 from textgym.episode import Step
-from textgym.metrics import METRICS
-from textgym.metrics.running import follow_again
+from textgym.metrics import METRICS, BatchMetric
 
 ALPHABETS = ["ab ", "abc", "我爱你 a", "😀👍🏽é \u0301", " \n\t\u00a0\u3000a", "\ufffdab"]
 PAIRS = [(unit, form) for unit in ("character", "word") for form in ("rate", "accuracy", "distance")]
@@ -169,7 +168,7 @@ def test_token_match_is_the_share_of_tokens_in_place_in_every_row(data):
         step.lengths, step.ended = lengths[rows], actions == vocabulary.eos
         value = progress.value(step)
         assert value.dtype == np.float64 and value.tolist() == pytest.approx([expected(row) for row in rows], abs=1e-12)
-        for score in (TokenMatch().score_rows(step), follow_again(TokenMatch(), step)):
+        for score in (TokenMatch().score_rows(step), BatchMetric.score_rows(TokenMatch(), step)):
             assert score.tolist() == pytest.approx(value.tolist(), abs=1e-12)
         if data.draw(st.booleans()):
             progress.set_state(pickle.loads(pickle.dumps(progress.get_state())))

@@ -16,6 +16,7 @@ ORDER = [
     "textgym.arrays textgym.errors textgym.running",
     "textgym.tokenizers textgym.streaming",
     "textgym.episode",
+    "textgym.replay",
     "textgym.ngram",
     "textgym.metrics",
     "textgym.tasks",

@@ -12,8 +12,7 @@ from hypothesis import strategies as st
 
 from textgym import Delta, Episode, EveryStep, Terminal, TextGenEnv, TextGenVectorEnv, Vocabulary
 from textgym.episode import Step
-from textgym.metrics import token_ngrams
-from textgym.metrics.running import follow_again
+from textgym.metrics import BatchMetric, token_ngrams
 from textgym.metrics.token_ngrams import TokenBLEU
 from textgym.testing import check_metric
 
@@ -113,7 +112,7 @@ def check_rows(seed, n, longest, steps, budget):
             rows.progress.set_state(saved)
         if rng.random() < 0.05:
             assert TokenBLEU().score_rows(step).tolist() == pytest.approx(values.tolist(), abs=1e-12)
-            assert follow_again(TokenBLEU(), step).tolist() == pytest.approx(values.tolist(), abs=1e-12)
+            assert BatchMetric.score_rows(TokenBLEU(), step).tolist() == pytest.approx(values.tolist(), abs=1e-12)
     for values, were in returned:
         assert (values == were).all()
 

@@ -15,8 +15,8 @@ from textgym.envs.render import as_text, visible
 from textgym.envs.state import TextGenState
 from textgym.episode import Episode
 from textgym.metrics import BatchMetric, ExactMatch, Metric, make_metric
+from textgym.replay import as_rows
 from textgym.rewards import RewardFunction, make_reward
-from textgym.rewards.replay import as_rows
 from textgym.tasks import Task
 from textgym.tokenizers import Vocabulary, make_vocabulary
 

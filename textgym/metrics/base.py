@@ -10,6 +10,7 @@ import numpy as np
 
 from textgym.episode import Episode, Step
 from textgym.errors import RewardError, load_object
+from textgym.replay import replay
 from textgym.running import Recipe, RunningState
 
 
@@ -74,9 +75,13 @@ class BatchMetric(Recipe, ABC):
 
         By default the tokens are followed once more, one after the other.
         """
-        from textgym.metrics.running import follow_again
-
-        return follow_again(self, step)
+        k, episodes, lengths = len(step.rows), step.episodes, np.atleast_1d(step.lengths)
+        progress, values = self.start_rows(k, step.vocabulary), np.zeros(k)
+        progress.reset(np.arange(k), episodes)
+        tokens = step.tokens[:, : lengths.max(initial=0)]
+        for part in replay(episodes, tokens, lengths, step.vocabulary, self.needs_text):
+            values[part.rows] = progress.value(part)
+        return values
 
     def resolve(self, task) -> BatchMetric:
         """This metric with what it has to learn from ``task`` learnt."""

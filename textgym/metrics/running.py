@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -88,39 +88,3 @@ class RunningMetrics(RunningState):
         """Begin new texts in ``rows``."""
         for followed in self.followed:
             followed.reset(rows, episodes)
-
-
-def replay(
-    episodes: Sequence[Episode], tokens: np.ndarray, lengths: np.ndarray, vocabulary: Vocabulary, needs_text: bool
-) -> Iterator[Step]:
-    """The steps of an environment of k rows in which these texts are written; each row ends with its last token.
-
-    Args:
-        episodes: k episodes.
-        tokens, lengths: int32 (k, width), and int64 (k,), how many of them count.
-        vocabulary: what the tokens are of.
-        needs_text: fill in ``pieces`` and ``provisional``.
-    """
-    written = np.full_like(tokens, vocabulary.pad)  # grows, so that nobody reads what is not written yet
-    stream = vocabulary.stream(len(tokens)) if needs_text else None
-    for t in range(tokens.shape[1]):
-        rows = np.flatnonzero(lengths > t)
-        written[rows, t] = tokens[rows, t]
-        actions = tokens[rows, t].astype(np.int64)
-        step = Step(rows, actions, episodes, written, vocabulary, whole=len(rows) == len(tokens))
-        step.lengths = np.full(len(rows), t + 1)
-        step.ended = lengths[rows] == t + 1
-        if stream is not None:
-            step.read(stream)
-        yield step
-
-
-def follow_again(metric: BatchMetric, step: Step) -> np.ndarray:
-    """The value of ``metric``, float64 (k,), after all tokens of the rows of ``step``, followed from the first one."""
-    k, episodes, lengths = len(step.rows), step.episodes, np.atleast_1d(step.lengths)
-    progress, values = metric.start_rows(k, step.vocabulary), np.zeros(k)
-    progress.reset(np.arange(k), episodes)
-    tokens = step.tokens[:, : lengths.max(initial=0)]
-    for part in replay(episodes, tokens, lengths, step.vocabulary, metric.needs_text):
-        values[part.rows] = progress.value(part)
-    return values

@@ -15,7 +15,6 @@ from textgym.arrays import put_ragged
 from textgym.metrics.base import BatchMetric, BatchProgress
 from textgym.metrics.bleu import BLEU, closest_length
 from textgym.metrics.ngram_trie import NgramMatches, NgramTrie
-from textgym.metrics.running import follow_again
 
 FEW_ROWS = 24  # below it, a loop over the rows is faster than NumPy's calls
 ORDERS = np.arange(4)[:, None]  # how many n-grams fewer than tokens a text has
@@ -41,7 +40,7 @@ class TokenBLEU(BatchMetric):
 
     def score_rows(self, step):
         if len(step.rows) >= FEW_ROWS:
-            return follow_again(self, step)
+            return super().score_rows(step)
         scores = []
         lengths = np.atleast_1d(step.lengths - step.finished).tolist()
         for tokens, length, episode in zip(step.tokens, lengths, step.episodes, strict=True):

@@ -9,8 +9,8 @@ import numpy as np
 
 from textgym.episode import Episode
 from textgym.errors import unknown
+from textgym.replay import as_rows, replay
 from textgym.rewards.base import RewardFunction, part_of
-from textgym.rewards.replay import as_rows, payments
 from textgym.rewards.trl import OF_TRAINER
 from textgym.tokenizers import Vocabulary
 
@@ -114,6 +114,32 @@ class TRLReward:
                 "trainer's own? Without one, single characters are replayed"
             )
         return ids or [vocabulary.eos]
+
+
+def payments(
+    reward: RewardFunction,
+    episodes: Sequence[Episode],
+    tokens: np.ndarray,
+    lengths: np.ndarray,
+    vocabulary: Vocabulary,
+    rngs: Sequence[np.random.Generator],
+) -> np.ndarray:
+    """What each token is paid, float64 (k, width), 0 after the last ones.
+
+    Args:
+        reward: the reward, metrics resolved.
+        episodes, tokens, lengths, vocabulary: as for :func:`~textgym.replay.replay`.
+        rngs: k generators, for rewards that draw random numbers.
+
+    Raises:
+        RewardError: the reward or a metric raised, or paid no finite number.
+    """
+    running = reward.run(len(tokens), rngs, vocabulary)
+    running.reset(np.arange(len(tokens)), episodes)
+    paid = np.zeros(tokens.shape)
+    for step in replay(episodes, tokens, lengths, vocabulary, running.needs_text):
+        paid[step.rows, step.lengths - 1] = running.step(step)
+    return paid
 
 
 def _content(given: str | Sequence[Mapping[str, Any]]) -> str:
