@@ -203,7 +203,7 @@ def test_a_reward_can_be_a_string_a_dict_a_list_or_an_object(spec, terms):
         ("helpers:Vowel", ValueError, "Did you mean 'Vowels'"),
         ({"metric": "cer"}, ValueError, "'name'"),
         ({"name": "delta", "metrics": "cer"}, TypeError, "Did you mean 'metric'"),
-        ({"name": "delta", "weight": "2"}, TypeError, ""),
+        ({"name": "delta", "weight": "2"}, ValueError, "weight must be a finite number"),
         ({"name": "detla"}, ValueError, "Did you mean 'delta'"),
         ({"name": ["delta"]}, (TypeError, ValueError), "delta"),
         ([], TypeError, "[]"),

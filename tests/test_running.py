@@ -359,3 +359,149 @@ def test_reset_options_of_the_wrong_type_are_named(options, words):
     with pytest.raises(TypeError, match="references"):
         Episode("a", None)
     assert TextGenEnv(Phrases, metrics=None).state.metrics == ()
+
+
+@pytest.mark.parametrize("metric", ["cer", "wer", {"name": "edit_distance", "form": "distance"}, "ter", "repetition"])
+@pytest.mark.parametrize("schedule", [Delta, Terminal])
+def test_where_lower_is_better_no_illegal_end_beats_the_honest_one(metric, schedule):
+    if metric == "ter" and schedule is Delta:
+        return
+    reward = -1.0 * schedule(metric)
+    returns = {}
+    for written in ("", "qqqqqqq qqqqqq qqqqq", "the cat sat"):
+        for end in ("eos", "illegal"):
+            env = TextGenEnv(Phrases, reward=reward, mask={"name": "banned", "tokens": ["x"]})
+            tokens = [*env.vocabulary.encode(written)]
+            tokens.append(env.vocabulary.eos if end == "eos" else env.vocabulary.tokenizer.token_to_id("x"))
+            results = play(env, tokens, options={"prompt": "", "references": ["the cat sat"]})[1:]
+            assert results[-1][4]["end_reason"] == end
+            returns[end] = sum(paid for _, paid, *_ in results)
+        assert returns["illegal"] <= returns["eos"] + 1e-12
+
+
+def test_masks_that_leave_no_token_are_refused():
+    masks = [{"name": "banned", "tokens": list(range(5))}, {"name": "banned", "tokens": list(range(5, 300))}]
+    vocabulary = Phrases().vocabulary
+    masks[1]["tokens"] = list(range(5, vocabulary.size))
+    with pytest.raises(ValueError, match="every token is banned"):
+        TextGenEnv(Phrases, mask=masks)
+
+
+class Unlucky(Phrases):
+    """A task that sometimes cannot make an episode."""
+
+    broken = False
+
+    def sample(self, rng):
+        if Unlucky.broken:
+            raise OSError("the disk is gone")
+        return super().sample(rng)
+
+
+def test_a_task_that_raises_in_a_reset_stops_the_env():
+    env = TextGenVectorEnv(Unlucky, 2)
+    env.reset(seed=0)
+    env.step([60, 60])
+    Unlucky.broken = True
+    with pytest.raises(OSError, match="disk"):
+        env.reset(seed=9)
+    Unlucky.broken = False
+    with pytest.raises(ResetNeeded, match="the disk is gone"):
+        env.step([60, 60])
+    env.reset(seed=0)
+    env.step([60, 60])
+
+
+def test_a_state_of_the_single_env_fits_a_batch_of_one_and_the_other_way_round():
+    single, batch = TextGenEnv(Phrases), TextGenVectorEnv(Phrases, 1)
+    for source, target in ((single, batch), (batch, single)):
+        source.reset(seed=3)
+        source.step(60 if source is single else [60])
+        target.set_state(source.get_state())
+        assert_same(target.last_reward_terms, source.last_reward_terms)
+        ours, theirs = (env.step(61 if env is single else [61])[1] for env in (source, target))
+        assert np.ravel(ours)[0] == np.ravel(theirs)[0]
+        target.reset()
+
+
+class Again(BatchMetric):
+    """Gives the same array at every step, with other numbers in it."""
+
+    name = "again"
+
+    def start_rows(self, n, vocabulary):
+        return _Again(n)
+
+
+class _Again(RunningState):
+    takes_scalars = False
+
+    def __init__(self, n):
+        self.values = np.zeros(n)
+
+    def reset(self, rows, episodes):
+        self.values[rows] = 0
+
+    def value(self, step):
+        self.values[step.rows] += 1
+        return self.values
+
+
+def test_a_metric_may_use_its_array_again():
+    env = vector_of(Delta(Again()), 2)
+    env.reset(seed=0)
+    assert [env.step([60, 60])[1].tolist() for _ in range(3)] == [[1.0, 1.0]] * 3
+
+
+def test_terms_must_be_finite_too():
+    class Odd(RewardFunction):
+        name = "odd"
+        needs_text = False
+
+        def start(self, n, rngs, metrics):
+            return _Odd()
+
+    class _Odd(RewardState):
+        def reset(self, rows, episodes):
+            pass
+
+        def step(self, step):
+            self.terms = {"a": np.full(len(step.rows), np.nan), "b": np.zeros(len(step.rows))}
+            return np.zeros(len(step.rows))
+
+    for env, action in ((TextGenEnv(Phrases, reward=Odd()), 60), (vector_of(Odd(), 2), [60, 60])):
+        env.reset(seed=0)
+        with pytest.raises(RewardError, match="a = nan"):
+            env.step(action)
+
+
+def test_the_seeds_of_the_rows_are_known_before_and_after():
+    env = TextGenVectorEnv(Phrases, 2)
+    assert env.np_random_seed == (-1, -1)
+    env.reset(seed=5)
+    other = TextGenVectorEnv(Phrases, 2)
+    other.reset(seed=50)
+    other.set_state(env.get_state())
+    assert other.np_random_seed == env.np_random_seed == (5, 6)
+
+
+def test_groups_may_have_arrays_in_their_episodes():
+    class WithArrays(Phrases):
+        def episode(self, index):
+            episode = super().episode(index)
+            return Episode(episode.prompt, episode.references, {"x": np.arange(3)})
+
+    env = TextGenVectorEnv(WithArrays, 4, group_size=2)
+    env.reset(seed=0, options={"index": 3})
+    with pytest.raises(ValueError, match="the first time"):
+        TextGenVectorEnv(WithArrays, 4, group_size=2).reset(
+            options={"reset_mask": np.array([True, False, False, False])}
+        )
+
+
+def test_a_finished_task_takes_no_arguments():
+    with pytest.raises(TypeError, match="already built: give typo"):
+        TextGenEnv(Phrases(), typo=None)
+    for given in ("a number (what an illegal end pays)", "stop"):
+        with pytest.raises(ValueError, match="unknown on_illegal"):
+            TextGenEnv(Phrases, on_illegal=given)

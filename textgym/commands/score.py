@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import io
 import json
 import sys
 from collections.abc import Mapping, Sequence
@@ -86,7 +87,7 @@ def _read(hypotheses: str, references: Sequence[str]) -> tuple[list[str], list[E
 def _lines(name: str) -> list[str]:
     try:
         if name == "-":
-            text = sys.stdin.read().replace("\r\n", "\n")  # as reading a file does
+            text = io.TextIOWrapper(io.BytesIO(sys.stdin.buffer.read()), encoding="utf-8-sig").read()
         else:
             with open(name, encoding="utf-8-sig") as file:
                 text = file.read()

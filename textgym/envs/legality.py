@@ -22,6 +22,8 @@ class Legality(RunningState):
     def __init__(self, mask: Mask, n: int, size: int, eos: int):
         self.mask = mask
         self.everywhere = mask.everywhere  # bool (V,), or None: then ``rows`` is kept up to date
+        if self.everywhere is not None and not self.everywhere.any():
+            raise ValueError("every token is banned")
         self.only_eos = np.zeros(size, bool)
         self.only_eos[eos] = True
         self.rows = np.zeros((n if self.everywhere is None else 0, size), bool)

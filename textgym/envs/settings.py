@@ -12,7 +12,7 @@ from gymnasium.spaces import Box, Dict, Discrete, MultiBinary
 
 from textgym.envs.masks import make_mask
 from textgym.envs.state import TextGenState
-from textgym.errors import one_of
+from textgym.errors import one_of, unknown
 from textgym.metrics import make_metric
 from textgym.rewards import make_reward
 from textgym.tasks import Task, make_task
@@ -60,8 +60,9 @@ class EnvSettings:
                 raise ValueError(f"on_illegal must be 'end', 'raise' or a finite number, got {on_illegal}")
             self.on_illegal: float | str = float(on_illegal)
         else:
-            choices = {"end": 0.0, "raise": "raise", "a number (what an illegal end pays)": 0.0}
-            self.on_illegal = choices[one_of("on_illegal", on_illegal, choices)]
+            if on_illegal not in ("end", "raise"):
+                raise unknown("on_illegal", on_illegal, ("end", "raise", "a number (what an illegal end pays)"))
+            self.on_illegal = 0.0 if on_illegal == "end" else "raise"
         if not isinstance(metrics, (list, tuple)):
             metrics = [] if metrics is None else [metrics]
         self.metrics = [make_metric(metric).resolve(self.task) for metric in metrics]

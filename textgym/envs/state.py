@@ -100,11 +100,17 @@ class TextGenState(RunningState):
         ``keep_terms``: in the step that ended the last ones, whose terms are still to be told.
 
         Raises:
-            RewardError: the reward or a metric raised. Only a reset of all rows helps.
+            RewardError: the reward or a metric raised. As after any other error, only a reset of all rows helps.
         """
-        episodes = self.streams.next(rows, episodes)
-        if self.failure and len(rows) == self.n:
+        if len(rows) == self.n:
             self.failure = None
+        try:
+            self._begin(rows, self.streams.next(rows, episodes), keep_terms)
+        except Exception as error:
+            self.failure = said(error)
+            raise
+
+    def _begin(self, rows: np.ndarray, episodes: Sequence[Episode], keep_terms: bool) -> None:
         ids, sizes = self.vocabulary.encode_flat([episode.prompt for episode in episodes])
         each = rows.tolist()
         put_ragged(self.window, each, ids, sizes, fill=self.vocabulary.pad, end=self.task.prompt_length)
@@ -123,13 +129,9 @@ class TextGenState(RunningState):
                 paid[rows] = 0.0
         if self.stream is not None:
             self.stream.reset(rows)
-        try:
-            self.paying.reset(rows, episodes)
-            if self.legal is not None:
-                self._look_up_legal(rows)
-        except Exception as error:
-            self.failure = said(error)
-            raise
+        self.paying.reset(rows, episodes)
+        if self.legal is not None:
+            self._look_up_legal(rows)
 
     # -- going on ----------------------------------------------------------------------------------
 
@@ -295,7 +297,8 @@ class TextGenState(RunningState):
 
     def get_state(self):
         """Everything that :meth:`set_state` needs to go on exactly from here, generators included."""
-        return {"kind": self._kind, **super().get_state()}
+        terms = {name: paid.copy() for name, paid in self.terms.items()}  # arrays, whatever is scalar here
+        return {"kind": self._kind, **super().get_state(), "paid_terms": terms}
 
     def set_state(self, saved):
         """Go back to a saved state.

@@ -18,6 +18,7 @@ class EpisodeStreams(RunningState):
 
     Attributes:
         rngs, reward_rngs: n generators, None where a row has not been seeded yet.
+        seeds: n numbers, what the rows were seeded with; -1: not yet.
         drawn: int64 (n,), episodes drawn since the row was seeded.
         given: int64 (n,), episodes given by the user since then.
         own: bool (n,), the last episode of the row was drawn.
@@ -31,6 +32,7 @@ class EpisodeStreams(RunningState):
         self.group_of = np.arange(n) // group_size  # (n,)
         self.rngs: list[np.random.Generator | None] = [None] * n
         self.reward_rngs: list[np.random.Generator | None] = [None] * n
+        self.seeds = [-1] * n
         self.drawn = np.zeros(n, np.int64)
         self.given = np.zeros(n, np.int64)
         self.own = np.ones(n, bool)
@@ -38,6 +40,7 @@ class EpisodeStreams(RunningState):
     def seed(self, row: int, rng: np.random.Generator) -> None:
         """Begin the row's streams anew: ``rng`` draws its episodes, its child is its reward's."""
         self.rngs[row] = rng
+        self.seeds[row] = rng.bit_generator.seed_seq.entropy
         self.reward_rngs[row] = rng.spawn(1)[0]
         self.drawn[row] = self.given[row] = 0
 

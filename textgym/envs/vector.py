@@ -219,8 +219,8 @@ class TextGenVectorEnv(VectorEnv):
 
     @property
     def np_random_seed(self) -> tuple[int, ...]:
-        """The seeds of the rows' episodes, as SyncVectorEnv has them."""
-        return tuple(rng.bit_generator.seed_seq.entropy for rng in self.state.streams.rngs)
+        """The seeds of the rows' episodes, as SyncVectorEnv has them; -1 before the first reset."""
+        return tuple(self.state.streams.seeds)
 
     @property
     def np_random(self) -> tuple[np.random.Generator, ...]:
@@ -276,13 +276,15 @@ class TextGenVectorEnv(VectorEnv):
         """What is given to a row (a new seed, an episode) is given to its whole group."""
         episodes = [None] * len(rows) if episodes is None else episodes
         given: dict[int, list[Any]] = {}
-        for row, *what in zip(rows.tolist(), seeds, episodes, strict=True):
-            given.setdefault(row // (self.group_size or 1), []).append(what)
+        for row, seed, episode in zip(rows.tolist(), seeds, episodes, strict=True):
+            given.setdefault(row // (self.group_size or 1), []).append(
+                [seed, episode and (episode.prompt, episode.references)]
+            )
         for group, each in given.items():
             if each != each[:1] * (self.group_size or 1) and any(what != [None, None] for what in each):
                 raise ValueError(
                     f"the {self.group_size} rows of a group meet the same episodes: reset all rows of group {group} "
-                    "together where a seed, an index or a prompt is given, and give each the same"
+                    "together the first time, and where a seed, an index or a prompt is given, and give each the same"
                 )
 
 

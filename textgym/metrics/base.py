@@ -47,7 +47,7 @@ class BatchProgress(RunningState, ABC):
     def value(self, step: Step) -> np.ndarray:
         """The metric of the whole text so far of each row of the step, float64 (k,).
 
-        Rows whose token was illegal may get any number: schedules count them as 0.
+        Rows whose token was illegal may get any number; where lower is better, that of the text without it.
         """
 
 
@@ -57,13 +57,15 @@ class BatchMetric(Recipe, ABC):
     Attributes:
         name: what it is called in commands, infos and reward terms.
         needs_text: whether :meth:`start_rows`'s progress reads ``pieces`` and ``provisional``.
-        worst: what an illegal end counts as, whatever was written before it.
+        worst: what an illegal end counts as, whatever was written before it; where lower is better, at least that.
+        lower_is_better: an error rate, or a distance.
         only_at_end: it cannot be followed token by token; ``start_rows`` raises.
     """
 
     name: str = ""
     needs_text: bool = False
     worst: float = 0.0
+    lower_is_better: bool = False
     only_at_end: bool = False
 
     @abstractmethod
@@ -97,7 +99,11 @@ class BatchMetric(Recipe, ABC):
         values = np.asarray(self.score_rows(step), np.float64)
         if values.shape != step.rows.shape:
             raise RewardError(f"metric {self.name!r} gave shape {values.shape} for {len(step.rows)} rows")
-        return values if step.illegal is None else np.where(step.illegal, self.worst, values)
+        return values if step.illegal is None else np.where(step.illegal, self.after_illegal(values), values)
+
+    def after_illegal(self, values: np.ndarray) -> np.ndarray | float:
+        """What an illegal end counts as, after texts that are worth ``values`` (k,)."""
+        return np.maximum(self.worst, values) if self.lower_is_better else self.worst
 
     def __repr__(self) -> str:
         return f"<metric {self.name}>"

@@ -47,6 +47,7 @@ class Repetition(Distinct):
 
     kind = "repetition"
     worst = 1.0
+    lower_is_better = True
 
     def value(self, distinct, total):
         return (total - distinct) / total if total else 0.0

@@ -38,6 +38,7 @@ class EditDistance(Metric):
         self.form = one_of("form of edit distance", form, FORMS)
         initial = {"character": "c", "word": "w"}[unit]
         self.worst = 1.0 if form == "rate" else 0.0
+        self.lower_is_better = form != "accuracy"
         self.name = f"{initial}er" if form == "rate" else f"{unit}_{form}"
 
     def start(self, episode):

@@ -34,23 +34,24 @@ class Followed(RunningState):
     def move(self, step: Step) -> tuple[np.ndarray, np.ndarray]:
         """The metric of each row of ``step`` after it and before it, float64 (k,), to be read only.
 
-        An illegal token makes it ``worst``. All who pay the metric get the same answer; it is computed once.
+        An illegal token makes it what ``after_illegal`` says. All who pay the metric get the same answer, which is
+        computed once.
 
         Raises:
             RewardError: the metric gave another number of values than rows.
         """
         if step is self.step:
             return step.take(self.values), self.before
-        value = self.progress.value(step)
+        value, before = self.progress.value(step), step.take(self.values)
         if not step.scalar:
-            value = np.asarray(value, np.float64)
+            value = np.array(value, np.float64)  # the metric may use its array again
             if value.shape != step.rows.shape:
                 raise RewardError(f"metric {self.metric.name!r} gave shape {value.shape} for {len(step.rows)} rows")
             if step.illegal is not None:
-                value = np.where(step.illegal, self.metric.worst, value)
-        self.step, self.before = step, step.take(self.values)
+                value = np.where(step.illegal, self.metric.after_illegal(value), value)
+        self.step, self.before = step, before
         self.values = step.put(self.values, value)
-        return value, self.before
+        return value, before
 
 
 class RunningMetrics(RunningState):

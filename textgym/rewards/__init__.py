@@ -9,7 +9,7 @@ from typing import Any
 
 from textgym.errors import call_checked, load_object, unknown
 from textgym.metrics import METRICS, BatchMetric
-from textgym.rewards.base import RewardFunction, RewardState, RunningReward, Sum
+from textgym.rewards.base import RewardFunction, RewardState, RunningReward, Sum, number
 from textgym.rewards.held_back import AtWordEnds, Delayed, HeldBack
 from textgym.rewards.modified import Clipped, Dropout, ModifiedPay, ModifiedReward, Noisy, Scaled
 from textgym.rewards.normalised import Normalised
@@ -88,7 +88,7 @@ def spelt_out(spec: str | Mapping[str, Any]) -> dict[str, Any]:
 def _from_arguments(arguments: dict[str, Any]) -> RewardFunction:
     if "name" not in arguments:
         raise ValueError(f"a reward's dict needs a 'name', one of {', '.join(sorted(SCHEDULES))}; got {arguments!r}")
-    name, weight = arguments.pop("name"), arguments.pop("weight", 1.0)
+    name, weight = arguments.pop("name"), number("weight", arguments.pop("weight", 1.0))
     if not isinstance(name, str):
         raise unknown("reward", name, SCHEDULES)
     reward = _named(name, arguments)

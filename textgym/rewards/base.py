@@ -199,17 +199,15 @@ def checked_pay(name: str, state: RewardState, step: Step) -> np.ndarray | float
         RewardError: the reward or a metric raised, or paid something that is no finite number.
     """
     try:
-        paid = state.step(step)
+        given = state.step(step)
+        terms = [term for term in state.terms.values() if term is not given]
         if step.scalar:
-            paid = float(paid)
-            valid = math.isfinite(paid)
+            paid = float(given)
+            valid = math.isfinite(paid) and all([math.isfinite(term) for term in terms])
         else:
-            paid = np.array(paid, np.float64)
-            valid = (
-                paid.shape == step.rows.shape
-                and np.count_nonzero(np.isfinite(paid)) == len(paid)
-                and all([getattr(term, "shape", None) == paid.shape for term in state.terms.values()])
-            )
+            paid, shape = np.array(given, np.float64), step.rows.shape
+            valid = paid.shape == shape and np.count_nonzero(np.isfinite(paid)) == len(paid)
+            valid = valid and all([np.shape(term) == shape and np.isfinite(term).all() for term in terms])
     except Exception as error:
         raise RewardError(f"reward {name!r} raised {said(error)}") from error
     if not valid:
@@ -225,12 +223,14 @@ def _no_number(name: str, terms: Mapping[str, np.ndarray], step: Step, paid: np.
     for term, values in terms.items():
         if np.shape(values) != shape:
             return RewardError(f"term {term!r} of reward {name!r} has shape {np.shape(values)} instead of {shape}")
-    at = int(np.argmin(np.isfinite(np.atleast_1d(paid))))
-    values = {term: float(np.atleast_1d(values)[at]) for term, values in terms.items()}
-    bad = [f"{term} = {value}" for term, value in values.items() if not math.isfinite(value)]
+    numbers = {"the sum": paid, **terms}
+    bad = {term: values for term, values in numbers.items() if not np.isfinite(values).all()}
+    at = int(np.argmin(np.isfinite(np.atleast_1d(next(iter(bad.values()))))))
+    each = {term: float(np.atleast_1d(values)[at]) for term, values in numbers.items()}
+    bad = [f"{term} = {value}" for term, value in each.items() if term != "the sum" and not math.isfinite(value)]
     return RewardError(
         f"reward {name!r} paid no finite number: row {int(step.rows[at])}, prompt {step.episodes[at].prompt!r}: "
-        f"{', '.join(bad) or np.atleast_1d(paid)[at]} after the text {step.texts[at]!r}"
+        f"{', '.join(bad) or each['the sum']} after the text {step.texts[at]!r}"
     )
 
 

@@ -62,6 +62,8 @@ class SB3VecEnv(VecEnv):
             for row, info in zip(ending.rows.tolist(), self._final_infos(ending), strict=True):
                 infos[row] = info
             state.begin(ending.rows, keep_terms=True)
+        if self.envs.render_mode == "human":
+            self.envs.render()
         return self.envs.observe(), rewards.astype(np.float32), step.ended.copy(), infos
 
     def _final_infos(self, ending: Step) -> list[dict[str, Any]]:

@@ -26,9 +26,9 @@ def make_task(spec, **arguments: Any) -> Task:
     read a corpus once.
     """
     if isinstance(spec, Task):
-        given = {name: value for name, value in arguments.items() if value is not None}
-        if given:
-            raise TypeError(f"the task is already built: give {', '.join(given)} to {type(spec).__name__}(...) instead")
+        if arguments:
+            names = ", ".join(arguments)
+            raise TypeError(f"the task is already built: give {names} to {type(spec).__name__}(...) instead")
         return spec
     if isinstance(spec, str) and ":" not in spec:
         raise ValueError(f"a task is a Task, its class, or 'package.module:Class'; got {spec!r}")

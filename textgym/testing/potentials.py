@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -59,6 +60,8 @@ def check_potential(
 
 
 def _shaping(given: Any, gamma: float) -> RewardFunction:
-    is_reward = isinstance(given, RewardFunction) or (isinstance(given, str) and given.partition(":")[0] in SCHEDULES)
+    name = given if isinstance(given, str) else given.get("name") if isinstance(given, Mapping) else None
+    named = isinstance(name, str) and name.partition(":")[0] in SCHEDULES
+    is_reward = named or isinstance(given, (RewardFunction, list, tuple))
     reward = make_reward(given) if is_reward else Potential(make_metric(given), gamma, base=None)
     return reward.replaced(base=None) if isinstance(reward, Potential) else reward
