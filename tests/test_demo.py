@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -67,8 +68,13 @@ def test_the_demo_runs_and_goes_on_after_a_kill(tmp_path):
     command = [sys.executable, "-m", "experiments.demo", "--folder", str(tmp_path / "demo"), "--seeds", "1"]
     command += ["--steps", "30000", "--warm-start", "20", "--eval-episodes", "50"]
     root = Path(__file__).parents[1]
-    with pytest.raises(subprocess.TimeoutExpired):  # killed in the middle
-        subprocess.run(command, cwd=root, timeout=30, capture_output=True)
+    killed = subprocess.Popen(command, cwd=root, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    runs = [tmp_path / "demo" / f"{reward}-s0" for reward in ("delta", "terminal")]
+    while not 0 < sum(map(steps_done, runs)) < 2 * 30000:  # in the middle
+        assert killed.poll() is None, "over before it could be killed"
+        time.sleep(0.1)
+    killed.kill()
+    killed.wait()
     done = subprocess.run(command, cwd=root, capture_output=True, text=True, timeout=600)
     assert done.returncode == 0, done.stderr[-2000:]
     first = (tmp_path / "demo" / "report.md").read_text().splitlines()[0]
