@@ -204,3 +204,17 @@ def test_a_finished_task_takes_no_arguments():
     for given in ("a number (what an illegal end pays)", "stop"):
         with pytest.raises(ValueError, match="unknown on_illegal"):
             TextGenEnv(Phrases, on_illegal=given)
+
+
+def test_near_misses_are_named():
+    with pytest.raises(TypeError, match="references come second"):
+        Episode(["the cat"])
+    with pytest.raises(TypeError, match="group_size: only batched"):
+        TextGenEnv(Phrases, group_size=4)
+    with pytest.raises(TypeError, match="Did you mean 'weight'"):
+        TextGenEnv(Phrases, reward={"name": "delta", "metric": "chrf", "wieght": 0.5})
+    for spec, words in (('{"name": "delta"}', "json.loads"), ("{'name': 'delta'}", "no valid JSON")):
+        with pytest.raises(ValueError, match=words):
+            TextGenEnv(Phrases, reward=spec)
+        with pytest.raises(ValueError, match=words):
+            TextGenEnv(Phrases, metrics=[spec])

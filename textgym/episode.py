@@ -31,6 +31,8 @@ class Episode(Recipe):
     meta: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self):
+        if not isinstance(self.prompt, str):
+            raise TypeError(f"Episode.prompt is a text, got {self.prompt!r}; references come second: references=[...]")
         if type(self.references) is not tuple:
             if isinstance(self.references, str) or not isinstance(self.references, Iterable):
                 raise TypeError(f"Episode.references is a sequence of strings, got {self.references!r}")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import importlib
 import inspect
+import json
 from collections.abc import Callable, Iterable
 from numbers import Integral
 from typing import Any
@@ -75,6 +76,17 @@ def call_checked(kind: str, factory: Callable[..., Any], kwargs: dict[str, Any],
     if missing:
         raise TypeError(f"{kind} needs {', '.join(missing)}; it takes {', '.join(sorted(takes))}")
     return factory(**kwargs)
+
+
+def refuse_json(kind: str, given: str) -> None:
+    """Raise where a name is the text of a dict or a list: of JSON that nobody has read, or that cannot be read."""
+    if given.lstrip()[:1] in ("{", "["):
+        try:
+            json.loads(given)
+            why = "read it first, with json.loads"
+        except ValueError as error:
+            why = f"it is no valid JSON: {error}"
+        raise ValueError(f"a {kind} is a name or a dict; {given!r} is the text of one: {why}")
 
 
 def load_object(path: str) -> Any:

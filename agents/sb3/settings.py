@@ -31,7 +31,7 @@ class TrainArgs:
     algo: str = "ppo"
     """ppo, a2c, dqn, double_dqn; with sb3-contrib also maskable_ppo, qr_dqn, recurrent_ppo, trpo."""
     reward: Spec | None = None
-    """What the agent is paid: delta, terminal, delta:cer, ... or JSON; by default the id's own reward."""
+    """What the agent is paid: delta, terminal, delta:chrf, ... or JSON; by default the id's own reward."""
     env_kwargs: Json = field(default_factory=dict)
     """Other keywords of the environment, as JSON: '{"mask": "task", "observe_mask": true}'."""
     encoder: str | None = None

@@ -23,7 +23,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--seed", type=natural, help="of the first episode (show: default 0; play: drawn)")
     parser.add_argument("--index", type=natural, metavar="I", help="the fixed episode I instead of a drawn one")
-    parser.add_argument("--reward", type=value, metavar="SPEC", help='such as "terminal", "delta:cer", or JSON')
+    parser.add_argument("--reward", type=value, metavar="SPEC", help='such as "terminal", "delta:chrf", or JSON')
     parser.add_argument("--split", choices=SPLITS, help="which episodes (default: train)")
     parser.add_argument(
         "--set", type=setting, action="append", default=[], metavar="NAME=VALUE",

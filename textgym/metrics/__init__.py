@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from functools import lru_cache, partial
 
-from textgym.errors import call_checked, load_object, unknown
+from textgym.errors import call_checked, load_object, refuse_json, unknown
 from textgym.metrics.base import BatchMetric, BatchProgress, FunctionMetric, Metric, Progress, WholeText
 from textgym.metrics.bleu import BLEU
 from textgym.metrics.chrf import ChrF
@@ -74,6 +74,7 @@ def make_metric(spec) -> BatchMetric:
             raise unknown("metric", name, METRICS)
         return call_checked(f"metric {name!r}", METRICS[name] if name in METRICS else load_object(name), arguments)
     if isinstance(spec, str):
+        refuse_json("metric", spec)
         if ":" not in spec:
             return _named(spec)
         spec = load_object(spec)

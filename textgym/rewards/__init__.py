@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from importlib.util import find_spec
 from typing import Any
 
-from textgym.errors import call_checked, load_object, unknown
+from textgym.errors import call_checked, load_object, refuse_json, unknown
 from textgym.metrics import METRICS, BatchMetric
 from textgym.rewards.base import RewardFunction, RewardState, RunningReward, Sum, number
 from textgym.rewards.held_back import AtWordEnds, Delayed, HeldBack
@@ -97,7 +97,8 @@ def _from_arguments(arguments: dict[str, Any]) -> RewardFunction:
 
 def _named(name: str, arguments: dict[str, Any]) -> RewardFunction:
     if name in SCHEDULES:
-        return call_checked(f"reward {name!r}", SCHEDULES[name], arguments)
+        return call_checked(f"reward {name!r}", SCHEDULES[name], arguments, also=["weight"])
+    refuse_json("reward", name)
     module, colon, _ = name.partition(":")
     if colon and ("." in module or (module and find_spec(module))):
         reward = load_object(name)

@@ -27,7 +27,7 @@ def to_trl(
     difference to it. Random rewards draw from a generator seeded with 0 when ``f`` is made.
 
     Args:
-        reward: any spec of :func:`~textgym.rewards.make_reward` that needs no task ("delta:cer", not "delta").
+        reward: any spec of :func:`~textgym.rewards.make_reward` that needs no task ("delta:chrf", not "delta").
         vocabulary: the trainer's. ``completion_ids`` are replayed as they are, so that rewards of token ids, or that
             pay by the token, see the trainer's tokens. None: single characters.
         name: ``f.__name__``, under which TRL logs it; by default the reward's.

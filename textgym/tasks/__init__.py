@@ -41,6 +41,9 @@ def make_task(spec, **arguments: Any) -> Task:
         spec = load_object(spec)
     if not (isinstance(spec, type) and issubclass(spec, Task)):
         raise TypeError(f"a task is a Task, its class, or 'package.module:Class'; got {spec!r}")
+    batched = [name for name in ENV_KEYWORDS[-3:] if name in arguments]
+    if batched:
+        raise TypeError(f"{', '.join(batched)}: only batched environments take it: gym.make_vec, TextGenVectorEnv")
     task = call_checked(spec.__name__, spec, arguments, also=ENV_KEYWORDS)
     task.arguments = arguments
     return task
