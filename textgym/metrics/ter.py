@@ -14,10 +14,10 @@ class TER(Metric):
     the mean length of the references in words; 1 without references.
 
     It is paid at the end of the episode (``-1.0 * Terminal("ter")``) and cannot be followed token by token:
-    sacrebleu's search stays near the diagonal of text and reference, which turns with every word of the text, and its greedy search for
-    shifts begins anew. Where a reward is wanted at every token, the word edit distance (``"wer"``), which is TER
-    without shifts, stands in for it. Texts of some hundred words that have little in common with the reference take
-    seconds.
+    sacrebleu's search stays near the diagonal of text and reference, which turns with every word of the text, and its
+    greedy search for shifts begins anew. Where a reward is wanted at every token, the word edit distance (``"wer"``),
+    which is TER without shifts, stands in for it. Texts of some hundred words that have little in common with the
+    reference take seconds.
 
     Args:
         normalized: tokenise punctuation and decode XML entities first.
