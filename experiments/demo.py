@@ -222,7 +222,7 @@ def report(args: DemoArgs, results: list[dict[str, Any]], lines: Lines) -> Path:
         f"SB3 PPO on {args.env}, {args.steps:,} tokens a run after {args.warm_start} updates of likelihood. Both",
         "rewards pay the same true score, and at discount 1 have the same return; `delta` pays it character by",
         "character, `terminal` at the end. Greedy: the likeliest character each time; sampled: as PPO trains it.",
-        "After the warm start the critic alone learns for a while, and the curves are flat.",
+        "The curves begin after the tokens from which the critic alone learns.",
         f"Scores are of the last agents on {args.eval_episodes} fixed validation episodes. {args.seeds} seeds a reward",
         "show what happened, not what would happen again: no claim of significance.",
         "",
