@@ -21,8 +21,8 @@ class Episode(Recipe):
 
     Attributes:
         prompt: the text the agent sees; may be empty.
-        references: the texts that are right, any of them; may be empty (then every metric that
-            compares with references is 0).
+        references: the texts that are right, any of them; may be empty (then metrics that compare with
+            them are 0, error rates 1).
         meta: whatever else the task's score needs (hidden from the agent).
     """
 
