@@ -1,29 +1,35 @@
 """Metrics at every prefix, however the text is cut, against their definitions and rapidfuzz."""
 
 import pickle
+from inspect import signature
 
 import numpy as np
 import pytest
-from helpers import assert_same
+from helpers import Phrases, assert_same
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import textgym
 from textgym import (
     CharacterMatch,
+    Delta,
     EditDistance,
     Episode,
     ExactMatch,
     FunctionMetric,
+    Length,
     Metric,
+    Terminal,
     TokenMatch,
     Vocabulary,
     make_metric,
+    make_reward,
 )
 from textgym.episode import Step
 from textgym.metrics import METRICS, BatchMetric
 
 ALPHABETS = ["ab ", "abc", "我爱你 a", "😀👍🏽é \u0301", " \n\t\u00a0\u3000a", "\ufffdab"]
+TASK = Phrases(tokenizer="character")
 PAIRS = [(unit, form) for unit in ("character", "word") for form in ("rate", "accuracy", "distance")]
 
 
@@ -226,6 +232,37 @@ def test_functions_become_metrics_under_their_names():
         assert made("abc", ["x"]) == 3 and made.start(Episode()).push("ab", "c") == 3
     assert make_metric("textgym:ExactMatch").name == "exact_match"
     assert make_metric(EditDistance("word", "distance")).name == "word_distance"
+
+
+METRICS_WITHOUT_ARGUMENTS = [  # a model has to be named for the others
+    name for name, make in METRICS.items() if all(p.default is not p.empty for p in signature(make).parameters.values())
+]
+
+
+@pytest.mark.parametrize("metric", [*METRICS_WITHOUT_ARGUMENTS, Length(target=3), Length(target="reference")])
+def test_a_metric_says_whether_it_compares_with_references(metric):
+    metric, written = make_metric(metric).resolve(TASK), np.tile(TASK.vocabulary.encode("the cat"), (3, 1))
+    episodes = [Episode("", references) for references in ([], ["the cat"], ["a"])]
+    step = Step(np.arange(3), written[:, -1], episodes, written, TASK.vocabulary)
+    step.lengths = np.full(3, written.shape[1])
+    values = metric.score_rows(step).tolist()
+    assert metric.needs_references == (len(set(values)) > 1)
+    assert Terminal(metric).needs_references == metric.needs_references
+
+
+def test_a_reward_says_whether_it_compares_with_references():
+    for reward, compares in [
+        ("terminal", False),  # not before it knows the task
+        ("terminal:ter", True),
+        (["delta:length", {"name": "delayed", "reward": "delta:bleu"}], True),
+        (["delta:length", {"name": "delayed", "reward": "delta:distinct"}, "constant"], False),
+        ({"name": "potential", "metric": "length", "base": "terminal:wer"}, True),
+        ({"name": "potential", "metric": "wer", "base": None}, True),
+        ({"name": "potential", "metric": "length", "base": "constant"}, False),
+        (Delta(example), False),
+    ]:
+        assert make_reward(reward).needs_references == compares, reward
+    assert make_reward("terminal").resolve(TASK).needs_references
 
 
 @pytest.mark.parametrize(

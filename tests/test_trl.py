@@ -293,11 +293,19 @@ def test_numbers_of_many_kinds(value):
 
 
 def test_a_missing_column_is_told_with_what_there_is():
-    env = make("single", from_trl(Spy(), columns=["solutoin"]))
-    env.reset(options={"index": 0})
-    with pytest.raises(RewardError, match="'solutoin'.*Did you mean 'solution'.*level, prompt, reference, references"):
-        env.step(env.vocabulary.eos)
-    env = make("single", from_trl(Spy(), columns=["reference"]))
-    env.reset(options={"prompt": "0"})
-    with pytest.raises(RewardError, match="'reference'.*Allowed: prompt, references"):
-        env.step(env.vocabulary.eos)
+    for when in ("terminal", "delta"):
+        with pytest.raises(
+            ValueError, match="'spy' 'solutoin'.*Did you mean 'solution'.*level, prompt, reference, ref"
+        ):
+            make("single", from_trl(spy, columns={"solution": "solutoin"}, when=when))
+    with pytest.raises(ValueError, match="Did you mean 'reference'"):
+        make("single", "delta", metrics=[TRLMetric(spy, columns={"solution": "refrence"})])
+    for column in ("reference", "solution"):  # which this episode does not have
+        env = make("single", from_trl(spy, columns=[column]))
+        env.reset(options={"prompt": "0"})
+        with pytest.raises(RewardError, match=f"'spy' '{column}'.*Allowed: prompt, references.*the prompt '0'"):
+            env.step(env.vocabulary.eos)
+
+
+def spy(**kwargs):
+    return [0.5] * len(kwargs["completions"])

@@ -33,6 +33,7 @@ class TER(Metric):
     name = "ter"
     worst = 1.0
     lower_is_better = True
+    needs_references = True
     only_at_end = True
 
     def __init__(

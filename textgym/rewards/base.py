@@ -44,11 +44,13 @@ class RewardFunction(Recipe, ABC):
         name: what its term is called in ``info["reward_terms"]``.
         needs_text: whether it reads ``step.pieces`` itself; what the metrics that it follows need is theirs to say.
         couples_rows: whether what one row is paid depends on the others (running normalisation does).
+        needs_references: whether it pays a metric that says nothing without references.
     """
 
     name: str = ""
     needs_text: bool = True
     couples_rows: bool = False
+    needs_references: bool = False
 
     @abstractmethod
     def start(self, n: int, rngs: Sequence[np.random.Generator], metrics: RunningMetrics) -> RewardState:
@@ -122,6 +124,7 @@ class Sum(RewardFunction):
         self.name = " + ".join(part.name if weight == 1.0 else f"{weight:g}*{part.name}" for weight, part in parts)
         self.needs_text = any(part.needs_text for _, part in parts)
         self.couples_rows = any(part.couples_rows for _, part in parts)
+        self.needs_references = any(part.needs_references for _, part in parts)
 
     def resolve(self, task):
         return Sum([(weight, part.resolve(task)) for weight, part in self.parts])
@@ -183,9 +186,8 @@ class RunningReward(RunningState):
             self.metrics.reset(rows, episodes)
             self.state.reset(rows, episodes)
         except Exception as error:
-            raise RewardError(
-                f"reward {self.recipe.name!r} raised {said(error)} at the start of an episode of rows {rows.tolist()}"
-            ) from error
+            where = f" at the start of an episode of rows {rows.tolist()}"
+            raise _failed(self.recipe.name, error, where) from error
 
     def step(self, step: Step) -> np.ndarray:
         """What each row of the step is paid: see :func:`checked_pay`."""
@@ -209,10 +211,16 @@ def checked_pay(name: str, state: RewardState, step: Step) -> np.ndarray | float
             valid = paid.shape == shape and np.count_nonzero(np.isfinite(paid)) == len(paid)
             valid = valid and all([np.shape(term) == shape and np.isfinite(term).all() for term in terms])
     except Exception as error:
-        raise RewardError(f"reward {name!r} raised {said(error)}") from error
+        raise _failed(name, error) from error
     if not valid:
         raise _no_number(name, state.terms, step, paid)
     return paid
+
+
+def _failed(name: str, error: Exception, where: str = "") -> RewardError:
+    """The error for a reward that raised; one that is a RewardError itself says what did."""
+    words = f": {error}" if isinstance(error, RewardError) else f" raised {said(error)}"
+    return RewardError(f"reward {name!r}{words}{where}")
 
 
 def _no_number(name: str, terms: Mapping[str, np.ndarray], step: Step, paid: np.ndarray | float) -> RewardError:

@@ -27,6 +27,10 @@ class MetricReward(RewardFunction):
     def __init__(self, metric=None):
         self._set_metric(None if metric in (None, "score") else make_metric(metric))
 
+    @property
+    def needs_references(self) -> bool:
+        return self.metric is not None and self.metric.needs_references
+
     def _set_metric(self, metric: BatchMetric | None) -> None:
         self.metric = metric
         self.name = f"{self.schedule}:{metric.name}" if metric else self.schedule

@@ -16,12 +16,13 @@ from typing import Any
 import numpy as np
 
 from textgym.episode import Episode, Step
-from textgym.errors import RewardError, unknown
+from textgym.errors import RewardError, one_of, unknown
 from textgym.metrics import BatchMetric, BatchProgress
 from textgym.rewards.base import RewardFunction, number, part_of
 from textgym.rewards.schedules import MetricReward
 
 TEXTS = ("prompts", "completions", "completion_ids")
+OF_EPISODE = ("prompt", "references", "reference")  # beside the names of its meta
 OF_TRAINER = ("trainer_state", "log_extra", "log_metric", "environments")  # passed like columns, but none
 
 
@@ -81,7 +82,8 @@ class TRLMetric(BatchMetric):
 
     Raises:
         TypeError: ``fn`` cannot be called, needs an argument that is no column, or does not take a column.
-        ValueError: a column has the name of another argument.
+        ValueError: a column has the name of another argument; or, when an environment is made, comes from what the
+            task's episodes do not have.
     """
 
     def __init__(self, fn: Callable[..., Any], columns: Sequence[str] | Mapping[str, str] = (), chat: bool = False):
@@ -97,6 +99,13 @@ class TRLMetric(BatchMetric):
             if column in TEXTS + OF_TRAINER:
                 raise ValueError(f"{column!r} is passed to every TRL reward function: it cannot be a column")
         self.takes = _keywords(fn, self.name, self.columns)
+        self.needs_references = not {"reference", "references"}.isdisjoint(self.columns.values())
+
+    def resolve(self, task):
+        if len(task):  # a name that is wrong is told before the first episode
+            for source in self.columns.values():
+                one_of(f"column of TRL reward function {self.name!r}", source, {*OF_EPISODE, *task.episode(0).meta})
+        return self
 
     def start_rows(self, n, vocabulary):
         return _OfPrefixes(self, n)
@@ -139,8 +148,8 @@ class TRLMetric(BatchMetric):
             cells["reference"] = episode.references[0]
         source = self.columns[column]
         if source not in cells:
-            kind = f"column of TRL reward function {self.name!r}, for the episode with the prompt {episode.prompt!r}:"
-            raise RewardError(str(unknown(kind, source, cells)))
+            words = unknown(f"column of TRL reward function {self.name!r}", source, cells)
+            raise RewardError(f"{words} That is what the episode with the prompt {episode.prompt!r} has")
         return cells[source]
 
     def _numbers(self, values: Any, count: int) -> np.ndarray:
