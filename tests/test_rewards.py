@@ -205,6 +205,8 @@ def test_a_reward_can_be_a_string_a_dict_a_list_or_an_object(spec, terms):
         ({"name": "delta", "metrics": "cer"}, TypeError, "Did you mean 'metric'"),
         ({"name": "delta", "weight": "2"}, ValueError, "weight must be a finite number"),
         ({"name": "detla"}, ValueError, "Did you mean 'delta'"),
+        ("noisy", TypeError, '{"name": "noisy", "reward": "delta"}; it takes reward, std'),
+        ({"name": "delayed", "metric": "cer"}, TypeError, '{"name": "delayed", "reward": "delta:cer"}'),
         ({"name": ["delta"]}, (TypeError, ValueError), "delta"),
         ([], TypeError, "[]"),
         (None, TypeError, "None"),
