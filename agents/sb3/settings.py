@@ -14,11 +14,12 @@ from typing import Any
 
 import gymnasium as gym
 
-import textgym  # noqa: F401  (registers the ids)
-from agents.cli import Json, Spec
+from agents.cli import Json, Spec, making
 from agents.sb3.algorithms import OURS, algorithm, check_keywords, hyperparams
-from textgym.errors import unknown
+from textgym.errors import whole_number
+from textgym.registration import full_id
 from textgym.rewards import SCHEDULES, spelt_out
+from textgym.rewards.base import number
 from textgym.sb3.encoders import policy_kwargs
 
 
@@ -30,7 +31,7 @@ class TrainArgs:
     """The environment's id."""
     algo: str = "ppo"
     """ppo, a2c, dqn, double_dqn; with sb3-contrib also maskable_ppo, qr_dqn, recurrent_ppo, trpo."""
-    reward: Spec | None = None
+    reward: Spec = None
     """What the agent is paid: delta, terminal, delta:chrf, ... or JSON; by default the id's own reward."""
     env_kwargs: Json = field(default_factory=dict)
     """Other keywords of the environment, as JSON: '{"mask": "task", "observe_mask": true}'."""
@@ -81,23 +82,28 @@ IDENTITY = (
 
 def resolve(args: TrainArgs) -> dict[str, Any]:
     """Every setting, those of hyperparams.yml filled in, as JSON values."""
-    if args.env not in gym.registry:
-        raise unknown("environment", args.env, (id for id in gym.registry if id.startswith("textgym/")))
+    id = full_id(args.env)
+    for name in ("eval_every", "eval_episodes", "threads"):
+        whole_number(name, getattr(args, name), 1)
+    number("gamma", args.gamma, low=0.0, high=1.0)
+    number("warm_start_lr", args.warm_start_lr, above=0.0)
     flags = {name: getattr(args, name) for name in ("n_envs", "encoder", "warm_start", "critic_start")} | {
         "n_timesteps": args.steps
     }
     flags |= {"encoder_kwargs": dict(args.encoder_kwargs) or None}
     merged = hyperparams(
-        args.algo, args.env, {**args.hyperparams, **{name: value for name, value in flags.items() if value is not None}}
+        args.algo, id, {**args.hyperparams, **{name: value for name, value in flags.items() if value is not None}}
     )
     for name, least in (("n_envs", 1), ("n_timesteps", 0), ("warm_start", 0), ("critic_start", 0)):
         if merged.get(name, least) < least:
             raise ValueError(f"{name} must be at least {least}, got {merged[name]}")
     check_keywords(args.algo, {name: value for name, value in merged.items() if name not in OURS})
-    policy_kwargs(merged["encoder"], algo=algorithm(args.algo).name, **merged["encoder_kwargs"])  # raises
-    reward = args.reward if args.reward is not None else gym.spec(args.env).kwargs["reward"]
+    with making(f"the encoder with encoder_kwargs {json.dumps(merged['encoder_kwargs'])}"):
+        policy_kwargs(merged["encoder"], algo=algorithm(args.algo).name, **merged["encoder_kwargs"])
+    reward = args.reward if args.reward is not None else gym.spec(id.rpartition(":")[2]).kwargs["reward"]
     settings = {f.name: getattr(args, f.name) for f in dataclasses.fields(args)}
     settings |= {
+        "env": id,
         "reward": with_gamma(reward, args.gamma),
         "env_kwargs": dict(args.env_kwargs),
         "encoder": merged.pop("encoder"),
