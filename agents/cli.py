@@ -15,7 +15,7 @@ from tyro.constructors import PrimitiveConstructorSpec
 Settings, Result = TypeVar("Settings"), TypeVar("Result")
 
 
-def run(
+def command_line(
     settings: type[Settings], call: Callable[[Settings], Result], prog: str, argv: Sequence[str] | None = None
 ) -> Result:
     """A command line: ``call`` with what the flags say. What the user did wrong is one line on stderr.

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import tyro
 
 from agents.baselines import BASELINES, make_baseline
-from agents.cli import Json, making, run
+from agents.cli import Json, command_line, making
 from agents.evaluation import Agent, Evaluation, SB3Agent, evaluate, evaluation_env, load_agent
 from agents.files import write_json
 from textgym.errors import did_you_mean, whole_number
@@ -93,4 +93,4 @@ def main(args: EvaluateArgs) -> Evaluation:
 
 
 if __name__ == "__main__":
-    run(EvaluateArgs, main, "python -m agents.evaluate")
+    command_line(EvaluateArgs, main, "python -m agents.evaluate")

@@ -5,12 +5,12 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from agents.cli import Json, Spec, making, run
+from agents.cli import Json, Spec, command_line, making
 from agents.evaluate import EvaluateArgs, main
 
 
 def evaluate(*argv):
-    return run(EvaluateArgs, main, "evaluate", argv)
+    return command_line(EvaluateArgs, main, "evaluate", argv)
 
 
 def test_an_id_needs_no_namespace(capsys):
@@ -56,7 +56,7 @@ class Flags:
 
 
 def flags(*argv):
-    return run(Flags, lambda args: args, "flags", argv)
+    return command_line(Flags, lambda args: args, "flags", argv)
 
 
 def test_json_flags():

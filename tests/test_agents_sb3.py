@@ -264,7 +264,7 @@ def test_it_refuses_to_resume_another_run(tmp_path):
         ({"reward": {"name": "delta", "gamma": 0.9}}, "gamma=0.9, the agent gamma=1.0"),
         ({"env_kwargs": {"split": "test"}}, "split"),
         ({"env_kwargs": {"lenght": 3}}, "Did you mean 'length'"),
-        ({"n_envs": 0}, "n_envs must be at least 1"),
+        ({"n_envs": 0}, "n_envs must be a finite number, at least 1, got 0"),
         ({"encoder_kwargs": {"feature_dim": 16}}, "Did you mean 'features_dim'"),
         ({"encoder_kwargs": {"features_dim": "16"}}, 'encoder_kwargs {"features_dim": "16"}'),
         ({"hyperparams": {"n_steps": "16"}}, 'hyperparams {"n_steps": "16"}'),

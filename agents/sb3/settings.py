@@ -15,7 +15,7 @@ from typing import Any
 import gymnasium as gym
 
 from agents.cli import Json, Spec, making
-from agents.sb3.algorithms import OURS, algorithm, check_keywords, hyperparams
+from agents.sb3.algorithms import ALGORITHMS, OURS, algorithm, check_keywords, hyperparams
 from textgym.errors import whole_number
 from textgym.registration import full_id
 from textgym.rewards import SCHEDULES, spelt_out
@@ -81,7 +81,11 @@ IDENTITY = (
 
 
 def resolve(args: TrainArgs) -> dict[str, Any]:
-    """Every setting, those of hyperparams.yml filled in, as JSON values."""
+    """Every setting, those of hyperparams.yml filled in, as JSON values.
+
+    Raises:
+        ValueError, TypeError, ImportError: as :func:`~agents.sb3.train.train`, where it needs no environment to know.
+    """
     id = full_id(args.env)
     for name in ("eval_every", "eval_episodes", "threads"):
         whole_number(name, getattr(args, name), 1)
@@ -95,8 +99,7 @@ def resolve(args: TrainArgs) -> dict[str, Any]:
         args.algo, id, {**args.hyperparams, **{name: value for name, value in flags.items() if value is not None}}
     )
     for name, least in (("n_envs", 1), ("n_timesteps", 0), ("warm_start", 0), ("critic_start", 0)):
-        if merged.get(name, least) < least:
-            raise ValueError(f"{name} must be at least {least}, got {merged[name]}")
+        number(name, merged.get(name, least), low=least)
     check_keywords(args.algo, {name: value for name, value in merged.items() if name not in OURS})
     with making(f"the encoder with encoder_kwargs {json.dumps(merged['encoder_kwargs'])}"):
         policy_kwargs(merged["encoder"], algo=algorithm(args.algo).name, **merged["encoder_kwargs"])
@@ -115,15 +118,31 @@ def resolve(args: TrainArgs) -> dict[str, Any]:
         "hyperparams": merged,
         "folder": None if args.folder is None else str(args.folder),
     }
-    for name in ("split", "reward"):
-        if name in settings["env_kwargs"]:
-            raise ValueError(f"{name!r} is none of env_kwargs: training is on split 'train', the reward is --reward")
+    _check(settings)
     try:
         return json.loads(json.dumps(settings))
     except TypeError as error:
         raise TypeError(
             f"a run's settings are JSON values, so that it can be resumed ({error}): give rewards and tasks by name"
         ) from error
+
+
+def _check(settings: Mapping[str, Any]) -> None:
+    """Raise where settings do not go together."""
+    if settings["warm_start"] and not algorithm(settings["algo"]).can_warm_start:
+        able = ", ".join(a.name for a in ALGORITHMS.values() if a.can_warm_start)
+        raise ValueError(
+            f"warm_start={settings['warm_start']}: {settings['algo']} has no policy that tells the likelihood of an "
+            f"action given an observation alone; allowed: {able}"
+        )
+    if settings["warm_start"] and 0 < settings["steps"] <= settings["critic_start"]:
+        raise ValueError(
+            f"steps={settings['steps']} leaves no reinforcement learning: the value head alone trains for the first "
+            f"critic_start={settings['critic_start']} of them; give more steps, or a smaller critic_start"
+        )
+    for name in ("split", "reward"):
+        if name in settings["env_kwargs"]:
+            raise ValueError(f"{name!r} is none of env_kwargs: training is on split 'train', the reward is --reward")
 
 
 def with_gamma(reward: Any, gamma: float) -> Any:

@@ -16,9 +16,9 @@ from stable_baselines3.common.logger import Logger, make_output_format
 from tqdm import tqdm
 
 import textgym
-from agents.cli import making, run
+from agents.cli import command_line, making
 from agents.files import write_json
-from agents.sb3.algorithms import ALGORITHMS, algorithm, build
+from agents.sb3.algorithms import algorithm, build
 from agents.sb3.callbacks import Checkpoints, EvaluationCallback, show
 from agents.sb3.settings import IDENTITY, TrainArgs, default_folder, resolve
 from agents.sb3.warm_start import warm_start, warm_start_critic
@@ -60,17 +60,6 @@ def train(args: TrainArgs) -> Result:
     settings = resolve(args)
     torch.set_num_threads(args.threads)
     row = algorithm(settings["algo"])
-    if settings["warm_start"] and not row.can_warm_start:
-        able = ", ".join(a.name for a in ALGORITHMS.values() if a.can_warm_start)
-        raise ValueError(
-            f"warm_start={settings['warm_start']}: {row.name} has no policy that tells the likelihood of an action "
-            f"given an observation alone; allowed: {able}"
-        )
-    if settings["warm_start"] and 0 < settings["steps"] <= settings["critic_start"]:
-        raise ValueError(
-            f"steps={settings['steps']} leaves no reinforcement learning: the value head alone trains for the first "
-            f"critic_start={settings['critic_start']} of them; give more steps, or a smaller critic_start"
-        )
     reward, env_kwargs = settings["reward"], settings["env_kwargs"]
     with making(f"{settings['env']} with env_kwargs {json.dumps(env_kwargs)}"):
         env = make_vec_env(settings["env"], settings["n_envs"], reward=reward, **env_kwargs)
@@ -184,7 +173,7 @@ def read_evaluations(folder: str | Path) -> list[dict[str, Any]]:
 
 def main() -> None:
     """The command line."""
-    result = run(TrainArgs, train, "python -m agents.sb3.train")
+    result = command_line(TrainArgs, train, "python -m agents.sb3.train")
     for row in result.evaluations:
         scores = f"score {row['score']:.4f}  success {row['success']:.3f}"
         print(f"{row['event']:10} {row['steps']:>9} steps  {scores}  {row['wall_s']:.0f} s")
