@@ -8,7 +8,12 @@ recipe remembers about the rows of one environment; it can be saved and restored
 from __future__ import annotations
 
 import copy
+import inspect
+import re
+import reprlib
 from collections.abc import Callable
+from functools import lru_cache
+from hashlib import sha256
 from typing import Any
 
 
@@ -22,6 +27,43 @@ class Recipe:
 
     def __deepcopy__(self, memo):
         return self
+
+
+class _Whole(reprlib.Repr):
+    """``repr``, with sets in order, and without the addresses of objects: the same in every process."""
+
+    def __init__(self):
+        super().__init__()
+        vars(self).update({name: 10**9 for name in vars(self) if name.startswith("max")}, maxlevel=9)
+
+    def repr_instance(self, x, level):
+        return re.sub(r" at 0x[0-9a-fA-F]+", "", repr(x))
+
+
+_WHOLE = _Whole()
+
+
+@reprlib.recursive_repr("...")
+def described(recipe: Recipe) -> str:
+    """A recipe as the call that makes it, the same in every process: ``"Delayed(reward=Constant(value=1.0), k=4)"``.
+
+    Of its arguments it knows those that the object keeps, in attributes of their names or, in their order, in a tuple
+    ``arguments``. One that is long is cut, and told apart by 8 digits of its hash.
+    """
+    own, names = vars(recipe), _argument_names(type(recipe))
+    if "arguments" in own:
+        own = dict(zip(names, own["arguments"], strict=False))
+    return f"{type(recipe).__name__}({', '.join(f'{name}={_in_short(own[name])}' for name in names if name in own)})"
+
+
+@lru_cache(maxsize=1024)
+def _argument_names(recipe: type) -> tuple[str, ...]:
+    return tuple(inspect.signature(recipe).parameters)
+
+
+def _in_short(value: Any, longest: int = 1000) -> str:
+    text = _WHOLE.repr(value)
+    return text if len(text) <= longest else f"{text[:longest]}... ({sha256(text.encode()).hexdigest()[:8]})"
 
 
 class RunningState:

@@ -11,7 +11,7 @@ import numpy as np
 from textgym.episode import Episode, Step
 from textgym.errors import RewardError, load_object, said
 from textgym.replay import replay
-from textgym.running import Recipe, RunningState
+from textgym.running import Recipe, RunningState, described
 
 
 class Progress(ABC):
@@ -108,7 +108,7 @@ class BatchMetric(Recipe, ABC):
         return np.maximum(self.worst, values) if self.lower_is_better else self.worst
 
     def __repr__(self) -> str:
-        return f"<metric {self.name}>"
+        return described(self)
 
 
 class Metric(BatchMetric):

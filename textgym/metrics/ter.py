@@ -43,13 +43,13 @@ class TER(Metric):
         asian_support: bool = False,
         case_sensitive: bool = False,
     ):
-        self.settings = (bool(normalized), bool(no_punct), bool(asian_support), bool(case_sensitive))
-        _library(*self.settings)
+        self.arguments = (bool(normalized), bool(no_punct), bool(asian_support), bool(case_sensitive))
+        _library(*self.arguments)
 
     def score(self, text, episode):
         if not episode.references:
             return self.worst
-        return _library(*self.settings).sentence_score(text, list(episode.references)).score / 100
+        return _library(*self.arguments).sentence_score(text, list(episode.references)).score / 100
 
     def start(self, episode):
         raise ValueError(

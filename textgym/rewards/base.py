@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
+from functools import cached_property
 from numbers import Real
 
 import numpy as np
@@ -12,7 +13,7 @@ import numpy as np
 from textgym.episode import Episode, Step
 from textgym.errors import RewardError, said
 from textgym.metrics import RunningMetrics
-from textgym.running import Recipe, RunningState
+from textgym.running import Recipe, RunningState, described
 from textgym.tokenizers import Vocabulary
 
 
@@ -39,6 +40,9 @@ class RewardState(RunningState, ABC):
 
 class RewardFunction(Recipe, ABC):
     """The recipe of a reward. Immutable, shared freely between environments.
+
+    Its ``repr`` says how it is made: the class, and the arguments that it keeps in attributes of their names. A state
+    is restored only where name and ``repr`` are those that it was saved with.
 
     Attributes:
         name: what its term is called in ``info["reward_terms"]``.
@@ -100,7 +104,7 @@ class RewardFunction(Recipe, ABC):
         return self + -other
 
     def __repr__(self) -> str:
-        return f"<reward {self.name}>"
+        return described(self)
 
 
 def _weighted(reward: RewardFunction) -> Sequence[tuple[float, RewardFunction]]:
@@ -162,7 +166,7 @@ class _RunningSum(RewardState):
 class RunningReward(RunningState):
     """A reward and the metrics it follows, along n rows; what it pays is checked."""
 
-    not_saved = frozenset({"recipe", "takes_scalars", "needs_text"})
+    not_saved = frozenset({"recipe", "takes_scalars", "needs_text", "described"})
 
     def __init__(self, recipe: RewardFunction, n: int, rngs: Sequence[np.random.Generator], vocabulary):
         self.recipe = recipe
@@ -170,6 +174,11 @@ class RunningReward(RunningState):
         self.state = recipe.start(n, rngs, self.metrics)
         self.needs_text = recipe.needs_text or self.metrics.needs_text
         self.takes_scalars = self.state.takes_scalars and self.metrics.takes_scalars
+
+    @cached_property
+    def described(self) -> str:
+        """What a state must have been saved with to be restored here: the recipe and its arguments."""
+        return repr(self.recipe)
 
     @property
     def terms(self) -> dict[str, np.ndarray]:
