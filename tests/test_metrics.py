@@ -269,6 +269,8 @@ def test_a_reward_says_whether_it_compares_with_references():
     "spec, error, words",
     [
         ("exactmatch", ValueError, "Did you mean 'exact_match'"),
+        ("BLEU", ValueError, "Did you mean 'bleu'"),
+        ("rouge1:stem", ValueError, "{'name': 'rouge1', ...}"),
         ("test_metrics:exampel", ValueError, "Did you mean 'example'"),
         ("no.such.module:f", ValueError, "no.such.module"),
         (3, TypeError, "3"),

@@ -40,9 +40,10 @@ def unknown(kind: str, given: object, allowed: Iterable[str]) -> ValueError:
 
 
 def did_you_mean(given: object, choices: Iterable[str]) -> str:
-    """`` Did you mean 'delta'?``, where one of ``choices`` is near; else an empty text."""
-    near = difflib.get_close_matches(str(given), choices, n=1, cutoff=0.5)
-    return f" Did you mean {near[0]!r}?" if near else ""
+    """`` Did you mean 'delta'?``, where one of ``choices`` is near, whatever the case; else an empty text."""
+    as_lower = {choice.lower(): choice for choice in choices}
+    near = difflib.get_close_matches(str(given).lower(), as_lower, n=1, cutoff=0.5)
+    return f" Did you mean {as_lower[near[0]]!r}?" if near else ""
 
 
 def one_of(kind: str, given: Any, allowed: Iterable[Any]) -> Any:

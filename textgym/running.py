@@ -45,23 +45,27 @@ _WHOLE = _Whole()
 
 @reprlib.recursive_repr("...")
 def described(recipe: Recipe) -> str:
-    """A recipe as the call that makes it, the same in every process: ``"Delayed(reward=Constant(value=1.0), k=4)"``.
+    """A recipe as the call that makes it, the same in every process: ``"Delayed(reward=Constant(value=2.0), k=4)"``.
 
     Of its arguments it knows those that the object keeps, in attributes of their names or, in their order, in a tuple
-    ``arguments``. One that is long is cut, and told apart by 8 digits of its hash.
+    ``arguments``, and names those that are not the default. A long one is cut, and told apart by 8 digits of its hash.
     """
-    own, names = vars(recipe), _argument_names(type(recipe))
+    own, defaults = vars(recipe), _defaults(type(recipe))
     if "arguments" in own:
-        own = dict(zip(names, own["arguments"], strict=False))
-    return f"{type(recipe).__name__}({', '.join(f'{name}={_in_short(own[name])}' for name in names if name in own)})"
+        own = dict(zip(defaults, own["arguments"], strict=False))
+    kept = {name: _in_short(own[name]) for name in defaults if name in own}
+    changed = [f"{name}={text}" for name, text in kept.items() if text != defaults[name]]
+    return f"{type(recipe).__name__}({', '.join(changed)})"
 
 
 @lru_cache(maxsize=1024)
-def _argument_names(recipe: type) -> tuple[str, ...]:
-    return tuple(inspect.signature(recipe).parameters)
+def _defaults(recipe: type) -> dict[str, str | None]:
+    """Argument -> its default in words, None where it has none."""
+    parameters = inspect.signature(recipe).parameters.values()
+    return {p.name: None if p.default is p.empty else _in_short(p.default) for p in parameters}
 
 
-def _in_short(value: Any, longest: int = 1000) -> str:
+def _in_short(value: Any, longest: int = 500) -> str:
     text = _WHOLE.repr(value)
     return text if len(text) <= longest else f"{text[:longest]}... ({sha256(text.encode()).hexdigest()[:8]})"
 

@@ -36,7 +36,8 @@ def make(args: argparse.Namespace) -> TextGenEnv:
     try:
         return gym.make(full_id(args.id), disable_env_checker=True, **arguments).unwrapped
     except (ValueError, TypeError, RuntimeError, OSError, ImportError) as error:
-        raise Refused(error) from error
+        words, _, _ = str(error).partition(" was raised from the environment creator")  # which Gymnasium adds
+        raise Refused(words) from error
 
 
 def begin(env: TextGenEnv, args: argparse.Namespace, seed: int | None) -> None:

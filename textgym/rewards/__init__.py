@@ -58,6 +58,8 @@ def make_reward(spec) -> RewardFunction:
     if isinstance(spec, (list, tuple)) and spec:
         rewards = [make_reward(item) for item in spec]
         return sum(rewards[1:], start=rewards[0])
+    if isinstance(spec, type) and issubclass(spec, RewardFunction):
+        raise TypeError(f"{spec.__name__} is a class, and a reward an object of it: {spec.__name__}(...)")
     if callable(spec) or isinstance(spec, BatchMetric):
         raise TypeError(f"{spec!r} is a metric; say when it is paid: textgym.Delta(...) or textgym.Terminal(...)")
     raise TypeError(

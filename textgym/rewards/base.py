@@ -12,7 +12,7 @@ import numpy as np
 
 from textgym.episode import Episode, Step
 from textgym.errors import RewardError, said
-from textgym.metrics import RunningMetrics
+from textgym.metrics import BatchMetric, RunningMetrics
 from textgym.running import Recipe, RunningState, described
 from textgym.tokenizers import Vocabulary
 
@@ -259,6 +259,13 @@ def part_of(spec) -> RewardFunction:
     from textgym.rewards import make_reward  # which imports the rewards that call this
 
     return make_reward(spec)
+
+
+def metric_of(spec) -> BatchMetric:
+    """A metric that a reward pays, from any spec."""
+    from textgym.rewards import metric_alone
+
+    return metric_alone(spec)
 
 
 def number(name: str, given, *, low: float = -math.inf, above: float = -math.inf, high: float = math.inf) -> float:
