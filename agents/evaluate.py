@@ -24,7 +24,7 @@ class EvaluateArgs:
     agent: str = "random"
     """A file such as runs/x/best.zip, or random, reference, copy_prompt, ngram."""
     env: str | None = None
-    """The environment's id; by default the one that the agent was trained in."""
+    """The environment's id, with or without textgym/; by default the one that the agent was trained in."""
     env_kwargs: Json = None
     """Keywords of the environment as JSON; by default those of the agent's training (for another id: none)."""
     split: str = "validation"

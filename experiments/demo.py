@@ -36,7 +36,7 @@ class DemoArgs:
     """SB3 PPO on spelling correction, paid at every character or at the end."""
 
     env: str = "textgym/SpellingNoisy-v0"
-    """The environment's id."""
+    """The environment's id, with or without textgym/."""
     steps: int = 100_000
     """Tokens each run trains on."""
     seeds: int = 3

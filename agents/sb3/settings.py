@@ -28,7 +28,7 @@ class TrainArgs:
     """Train an agent with Stable-Baselines3. What is not given here stands in agents/sb3/hyperparams.yml."""
 
     env: str = "textgym/Copy-v0"
-    """The environment's id."""
+    """The environment's id, with or without textgym/."""
     algo: str = "ppo"
     """ppo, a2c, dqn, double_dqn; with sb3-contrib also maskable_ppo, qr_dqn, recurrent_ppo, trpo."""
     reward: Spec = None

@@ -54,7 +54,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--hyp", required=True, metavar="FILE", help='the texts, UTF-8, one a line; "-": standard input'
     )
-    parser.add_argument("--ref", action="append", default=[], metavar="FILE", help="their references; repeatable")
+    parser.add_argument(
+        "--ref",
+        action="append",
+        default=[],
+        metavar="FILE",
+        help="their references; repeatable; metrics that compare need it",
+    )
     parser.add_argument(
         "--tokenizer", type=value, default="character", metavar="SPEC",
         help="the tokens: character (default), byte_bpe or word, trained on these files; or a saved tokenizer",
