@@ -30,6 +30,7 @@ class Vocabulary(Recipe):
         eos: id of the token that ends a text.
         pad: V; fills empty columns of observations, is no action and has no text.
         legal: bool (V,), read-only: the ids that can be actions. Unused ids and special tokens other than EOS cannot.
+        ends: bool (V,), read-only: the id is EOS.
         kind: "character", "word", "byte_bpe" or "saved".
         decoding: how ids become text (:mod:`textgym.streaming`).
 
@@ -52,6 +53,7 @@ class Vocabulary(Recipe):
         tokens = map(tokenizer.id_to_token, range(self.size))
         self.legal = np.array([token is not None and token not in special for token in tokens], np.bool_)
         self.legal[self.eos] = True
+        self.ends = np.arange(self.size) == self.eos
         self.decoding = choose_decoding(tokenizer, set(np.flatnonzero(self.legal).tolist()) - {self.eos})
         self._alphabet = Alphabet(tokenizer, self.decoding.ids) if kind == "character" else None
         self._settle()
@@ -59,7 +61,7 @@ class Vocabulary(Recipe):
     def _settle(self) -> None:
         """What pickling loses."""
         self.tokenizer.encode_special_tokens = self.kind != "saved"
-        self.legal.flags.writeable = False
+        self.legal.flags.writeable = self.ends.flags.writeable = False
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         vars(self).update(state)
