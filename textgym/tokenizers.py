@@ -159,10 +159,10 @@ class Vocabulary(Recipe):
         return [np.array(encoding.ids, np.int32) for encoding in found]
 
     def encode_flat(self, texts: Sequence[str]) -> tuple[np.ndarray, list[int]]:
-        """The ids of all ``texts`` one after the other, int32 (total,), and how many each text has."""
+        """The ids of all ``texts`` one after the other, integers (total,), and how many each text has."""
         if self._alphabet is not None:
             try:
-                return self._alphabet.encode("".join(texts)), list(map(len, texts))
+                return self._alphabet.ids_of("".join(texts)), list(map(len, texts))
             except ValueError:
                 self.encode_all(texts)  # raises with the position in its own text
         each = self.encode_all(texts)
@@ -219,10 +219,15 @@ class Alphabet(Recipe):
         self.latin1 = bytes(min(i, 255) for i in latin1)  # 255: not in this table
 
     def encode(self, text: str) -> np.ndarray:
+        """int32 (n,)."""
+        return self.ids_of(text).astype(np.int32, copy=False)
+
+    def ids_of(self, text: str) -> np.ndarray:
+        """uint8 (n,), read-only, where the ids and the characters fit bytes; else int32 (n,)."""
         try:
             codes = text.encode("latin-1").translate(self.latin1)
             if 255 not in codes:
-                return np.frombuffer(codes, np.uint8).astype(np.int32)
+                return np.frombuffer(codes, np.uint8)
         except UnicodeEncodeError:
             pass
         try:

@@ -144,17 +144,16 @@ class TextGenVectorEnv(VectorEnv):
 
     def observe(self, row: int | None = None):
         """The observations of all rows, or one row's: a copy, unless the environment has ``copy=False``."""
-        tokens = self.state.window
+        state = self.state
         if row is not None:
-            tokens = tokens[row].copy()
+            tokens = state.window[row].copy()
         elif self.copy:
-            tokens = tokens.copy()
+            tokens = state.window.copy()
         else:
-            tokens = tokens.view()
+            tokens = state.window.view()
             tokens.flags.writeable = False
         if not self.observe_mask:
             return tokens
-        state = self.state
         legal = state.action_masks(np.int8) if row is None else state.action_mask(row, np.int8)
         return {"tokens": tokens, "action_mask": legal}
 
@@ -182,9 +181,7 @@ class TextGenVectorEnv(VectorEnv):
                 column[row] = value
             infos[name], infos[f"_{name}"] = column, have
 
-    def _add_final(
-        self, infos: dict[str, Any], have: np.ndarray, ending: Step, terms: dict[str, np.ndarray]
-    ) -> None:
+    def _add_final(self, infos: dict[str, Any], have: np.ndarray, ending: Step, terms: dict[str, np.ndarray]) -> None:
         """SAME_STEP: the last observation and info of the episodes that have ended; their ``terms`` move there."""
         final: dict[str, Any] = {}
         self._add_outcomes(final, have, ending)
@@ -201,11 +198,7 @@ class TextGenVectorEnv(VectorEnv):
 
     def final_observations(self, ending: Step) -> Sequence[Any]:
         """The last observations of the k rows of ``ending``, each its own."""
-        tokens = self.state.window[ending.rows]
-        if not self.observe_mask:
-            return tokens
-        masks = [self.state.action_mask(row, np.int8) for row in ending.rows.tolist()]
-        return [{"tokens": t, "action_mask": m} for t, m in zip(tokens, masks, strict=True)]
+        return [self.observe(row) for row in ending.rows.tolist()]
 
     # -- the rest of the interface -----------------------------------------------------------------
 

@@ -57,23 +57,21 @@ class CharacterMatch(Metric):
         references = episode.references
         if len(references) == 1:
             return _share_in_place(text, references[0])
-        return max((_share_in_place(text, reference) for reference in references), default=0.0)
+        return max([_share_in_place(text, reference) for reference in references], default=0.0)
 
 
 def _share_in_place(text: str, reference: str) -> float:
-    longest = max(len(text), len(reference))
-    return _in_place(text, reference) / longest if longest else 1.0
-
-
-def _in_place(text: str, reference: str) -> int:
-    """How many characters of the two are equal and in the same place."""
-    shorter = min(len(text), len(reference))
+    size, of_reference = len(text), len(reference)
+    longest, shorter = (size, of_reference) if size > of_reference else (of_reference, size)
+    if not longest:
+        return 1.0
     try:
         a, b = text[:shorter].encode("latin-1"), reference[:shorter].encode("latin-1")
     except UnicodeEncodeError:
-        return sum(map(eq, text, reference))
+        return sum(map(eq, text, reference)) / longest
     # a byte of the difference is 0 where they are equal: for 60 characters twice as fast as comparing them
-    return (int.from_bytes(a, "little") ^ int.from_bytes(b, "little")).to_bytes(shorter, "little").count(0)
+    difference = int.from_bytes(a, "little") ^ int.from_bytes(b, "little")
+    return difference.to_bytes(shorter, "little").count(0) / longest
 
 
 class _OneReference(Progress):
@@ -151,7 +149,8 @@ class _TokenProgress(BatchProgress):
             kth.reset(rows.tolist(), [each[k] if len(each) > k else None for each in references], self.vocabulary)
 
     def value(self, step):
-        lengths = step.lengths - step.finished if step.some(step.finished) else step.lengths  # of the texts, without EOS
+        # of the texts, without EOS
+        lengths = step.lengths - step.finished if step.some(step.finished) else step.lengths
         value = self.each[0].value(step, lengths)
         for kth in self.each[1:]:
             value = np.maximum(value, kth.value(step, lengths))
