@@ -44,16 +44,16 @@ def spans(unit: str, text: str) -> frozenset[Span]:
 
 
 def _walk(
-    labels: Iterable[str], position: int, begun: tuple[int, str] | None
+    labels: Iterable[str], first: int, begun: tuple[int, str] | None
 ) -> tuple[list[Span], tuple[int, str] | None]:
     """(the spans that end before one of ``labels``, where the last one begins and its label, if it goes on).
 
     Args:
-        labels: from ``position`` on.
-        begun: the span that the label before ``position`` is in.
+        labels: from position ``first`` on.
+        begun: the span that the label before them is in.
     """
     closed = []
-    for position, label in enumerate(labels, position):
+    for position, label in enumerate(labels, first):
         begins, kind = label[:2] == "B-", label[2:] if label[:2] in ("B-", "I-") else label
         if begun is not None and (begins or kind != begun[1]):
             closed.append((begun[0], position, begun[1]))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable
 from functools import cached_property
 
 import numpy as np
@@ -55,50 +55,10 @@ class LegalTokens(Recipe):
 
     @cached_property
     def _candidates(self) -> list[int]:
-        """The ids that may add nothing but the alphabet somewhere: at the beginning of a text or after another token."""
+        """The ids that may add nothing but the alphabet, at the beginning of a text or after another token."""
         decode = self.vocabulary.decode
         ids = [id for id in np.flatnonzero(self.vocabulary.legal).tolist() if id != self.vocabulary.eos]
         other = next(id for id in ids if decode([id]))
         skip = len(decode([other]))
         texts = ((decode([id]), decode([other, id])[skip:]) for id in ids)
         return [id for id, both in zip(ids, texts, strict=True) if any(set(t.strip()) <= self.alphabet for t in both)]
-
-
-class LabelSequence(Recipe):
-    """The grammar of texts that are n labels. Its states are (labels after the present one, beginning of that one).
-
-    Args:
-        labels: the labels, in which no separator stands.
-        separator: the character between two labels; or "": each label is one character then.
-    """
-
-    def __init__(self, labels: Sequence[str], separator: str = " "):
-        self.labels = frozenset(labels)
-        self.separator = separator
-        self.beginnings = frozenset(label[:i] for label in labels for i in range(len(label) + 1))
-        self.alphabet = separator + "".join(labels)
-
-    def after(self, text: str, state: tuple[int, str] | None) -> tuple[int, str] | None:
-        """The state after some more text, None where no n labels begin like this.
-
-        Args:
-            text: what is written.
-            state: the one before it, (n - 1, "") at the beginning of n >= 1 labels.
-        """
-        for character in text:
-            if state is None:
-                return None
-            left, begun = state
-            if begun + character in self.beginnings:
-                state = left, begun + character
-            elif not left or begun not in self.labels:
-                state = None
-            elif self.separator:
-                state = (left - 1, "") if character == self.separator else None
-            else:
-                state = (left - 1, character) if character in self.beginnings else None
-        return state
-
-    def complete(self, state: tuple[int, str] | None) -> bool:
-        """Whether a text in this state is n labels."""
-        return state is not None and not state[0] and state[1] in self.labels
