@@ -66,7 +66,8 @@ class NaiveBayes(Metric):
             return
         self.labels = sorted(texts)
         if len(self.labels) < 2 or not all(map(len, texts.values())):
-            raise ValueError(f"naive Bayes needs texts of two classes or more, got {', '.join(self.labels) or 'none'}")
+            given = ", ".join(f"{name}: {len(texts[name])} texts" for name in self.labels)
+            raise ValueError(f"naive Bayes needs texts of two classes or more, got {given or 'none'}")
         if label is not None:
             one_of("label", label, self.labels)
         self._fit([texts[name] for name in self.labels], alpha)
