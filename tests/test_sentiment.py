@@ -15,7 +15,7 @@ from textgym import Episode, NaiveBayes, TextGenEnv
 from textgym.ngram import NGramModel
 from textgym.tasks import SPLITS, make_task, reviews
 from textgym.tasks.generated import GeneratedTask
-from textgym.tasks.sentiment import POLARITIES, ReviewScore
+from textgym.tasks.sentiment import POLARITIES, ReviewScore, _fluent
 from textgym.testing import check_metric
 
 POSITIVE = ["i loved the film", "the bed was not dirty at all", "although the wine was bad , i liked the soup"]
@@ -84,7 +84,7 @@ def test_every_clause_is_read_as_it_was_meant():
         assert reviews.polarity_of(clause) == polarity, clause
 
 
-@settings(deadline=None, max_examples=1000)
+@settings(deadline=None, max_examples=500)
 @given(
     seed=st.integers(0, 2**32),
     polarity=st.sampled_from([1, 0, -1]),
@@ -248,8 +248,6 @@ def fluency(before, words):
 
 
 def enough(episode):
-    from textgym.tasks.sentiment import _fluent
-
     return min([_fluent(), *(fluency(episode.prompt.split(), r.split()) for r in episode.references)])
 
 
@@ -285,6 +283,7 @@ def test_prompts_of_a_user():
         assert (episode.prompt, episode.references, episode.meta) == ("the soup was ", (), {"label": "negative"})
     assert made.from_prompt("", ["the soup was bad ."]).prompt == ""
     assert made.score("the soup was bad .", made.from_prompt("", ["the soup was bad ."])) == 1.0
+    assert made.score("great . the soup was bad .", made.from_prompt("", ["", " "])) > 0.0
     with pytest.raises(ValueError, match="unknown polarity 'positiv'. Did you mean 'positive'"):
         task("positiv")
 

@@ -44,7 +44,7 @@ class Classification(LabelTask):
     ## Description
     A text has five nouns, each of one of six topics; three are of the text's own topic, the others of one or two more.
     No single word decides: the topic of the first noun is that of the text in 59 of 100. The label is one token, so
-    that an episode is one choice: a contextual bandit, for which PPO and DQN are easily checked.
+    that an episode is one choice: a contextual bandit.
 
     ## Prompt and reference
     Three sentences of fixed forms with nouns in them, words and punctuation between spaces; the reference is "sport",

@@ -88,8 +88,8 @@ class _Review(Progress):
     def _fluency(self, fluency: float) -> float:
         if fluency >= (enough := _fluent()):
             return 1.0
-        each = (_fluency_of(self.episode.prompt, reference) for reference in self.episode.references)
-        return min(1.0, fluency / min([enough, *each]))
+        prompt, references = self.episode.prompt, filter(str.strip, self.episode.references)
+        return min(1.0, fluency / min([enough, *(_fluency_of(prompt, reference) for reference in references)]))
 
 
 def _begun(prompt: str) -> _Written:
@@ -131,12 +131,14 @@ def _reviews(n: int) -> list[tuple[str, str]]:
 
 @lru_cache(maxsize=1)
 def _language() -> tuple[dict[str, int], NGramModel]:
+    """word -> id, and the model of these ids; the largest is that of unknown words."""
     fluency = Fluency(["".join(parts) for parts in _reviews(_REVIEWS)], order=3, unit="word")
     return fluency.ids, fluency.model
 
 
 @lru_cache(maxsize=1)
 def _fluent() -> float:
+    """What 95 in 100 continuations are more fluent than."""
     return float(np.quantile([_fluency_of(*parts) for parts in _reviews(_REVIEWS + _OTHERS)[_REVIEWS:]], 0.05))
 
 
@@ -188,6 +190,7 @@ class Sentiment(GeneratedTask):
     word ten times 1.00 / 0, the rest of a training review 0.64 / 0.33 (its first sentence does not fit the prompt's
     last), references with "great great great great" behind them 0.84 / 0.36, references with their words in disorder
     0.65 / 0.00, nothing 0.50 / 0. Random words score 0, so does the prompt again; n-grams blind to the prompt 0.00.
+    PPO without a warm start (`agents.sb3.train`, one seed) is paid 1.00 after 10,240 tokens, and scores 0.
 
     ## Starting state
     A prompt of the split; no text.
