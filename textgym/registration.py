@@ -29,6 +29,10 @@ IDS: dict[str, tuple[str, dict[str, Any], str]] = {
     "SpellingLongNoisy-v0": ("spelling:Spelling", {"length": 30, "corruption": 0.5}, "delta"),
     "Completion-v0": ("completion:Completion", {}, "delta"),
     "DocSummary-v0": ("doc_summary:DocSummary", {}, "delta"),
+    "Sentiment-v0": ("sentiment:Sentiment", {}, "delta:naive_bayes"),
+    "EntityTagging-v0": ("tagging:EntityTagging", {"language": "en"}, "delta"),
+    "EntityTaggingZh-v0": ("tagging:EntityTagging", {"language": "zh"}, "delta"),
+    "Classification-v0": ("classification:Classification", {}, "delta"),
 }
 
 
