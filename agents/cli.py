@@ -66,6 +66,11 @@ def _json(text: str, wanted: str) -> Any:
         raise ValueError(f"this option takes {wanted}, got {text!r} ({error})") from error
 
 
+def _shown(value: Any) -> str:
+    """A default, for the help."""
+    return value if isinstance(value, str) else "None" if value is None else json.dumps(value)
+
+
 @contextlib.contextmanager
 def making(what: str) -> Iterator[None]:
     """Errors of whatever kind in making ``what`` out of settings are the user's: ``ValueError``, which is one line.
@@ -86,7 +91,7 @@ Json = Annotated[
         metavar="JSON",
         instance_from_str=lambda given: json_object(given[0]),
         is_instance=lambda value: value is None or isinstance(value, dict),
-        str_from_instance=lambda value: ["None" if value is None else json.dumps(value)],
+        str_from_instance=lambda value: [_shown(value)],
     ),
 ]
 """A flag that takes a JSON object; None: by default."""
@@ -98,9 +103,7 @@ Spec = Annotated[
         metavar="NAME|JSON",
         instance_from_str=lambda given: name_or_json(given[0]),
         is_instance=lambda value: value is None or isinstance(value, (str, dict, list)),
-        str_from_instance=lambda value: [
-            value if isinstance(value, str) else "None" if value is None else json.dumps(value)
-        ],
+        str_from_instance=lambda value: [_shown(value)],
     ),
 ]
 """A flag that takes a name such as ``delta:cer``, or JSON; None: by default."""

@@ -67,7 +67,7 @@ def main(args: EvaluateArgs) -> Evaluation:
     for name in ("split", "num_envs", "autoreset_mode"):
         if name in env_kwargs:
             raise ValueError(f"{name!r} is none of env_kwargs: the split is --split, the others are the evaluation's")
-    with making(f"{id} with env_kwargs {json.dumps(env_kwargs)}"):
+    with making(f"{id} with env_kwargs {env_kwargs}"):
         env = evaluation_env(id, args.split, num_envs=min(args.episodes, 128), **env_kwargs)
     if agent is not None and agent.model.observation_space != env.single_observation_space:
         raise ValueError(

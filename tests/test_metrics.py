@@ -1,11 +1,10 @@
 """Metrics at every prefix, however the text is cut, against their definitions and rapidfuzz."""
 
 import pickle
-from inspect import signature
 
 import numpy as np
 import pytest
-from helpers import Phrases, assert_same
+from helpers import METRICS_WITHOUT_ARGUMENTS, Phrases, assert_same
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -232,11 +231,6 @@ def test_functions_become_metrics_under_their_names():
         assert made("abc", ["x"]) == 3 and made.start(Episode()).push("ab", "c") == 3
     assert make_metric("textgym:ExactMatch").name == "exact_match"
     assert make_metric(EditDistance("word", "distance")).name == "word_distance"
-
-
-METRICS_WITHOUT_ARGUMENTS = [  # a model has to be named for the others
-    name for name, make in METRICS.items() if all(p.default is not p.empty for p in signature(make).parameters.values())
-]
 
 
 @pytest.mark.parametrize("metric", [*METRICS_WITHOUT_ARGUMENTS, Length(target=3), Length(target="reference")])

@@ -1,22 +1,14 @@
 """Contract checks of metrics: what is right passes, and of what is wrong they say what is wrong with it."""
 
 import math
-from inspect import signature
 
 import pytest
-from helpers import Phrases
+from helpers import METRICS_WITHOUT_ARGUMENTS, Phrases
 
 from textgym import Delta, Episode, ExactMatch, Metric, Progress, make_metric
-from textgym.metrics import METRICS
 from textgym.testing import ContractError, check_metric, check_reward
 
 TASK = Phrases()
-# a model has to be named for the others, and naive Bayes learns from tasks with classes
-METRICS_WITHOUT_ARGUMENTS = [
-    name
-    for name, make in METRICS.items()
-    if name != "naive_bayes" and all(p.default is not p.empty for p in signature(make).parameters.values())
-]
 
 
 # -- a right metric, and others that have one defect each

@@ -47,12 +47,13 @@ _WHOLE = _Whole()
 def described(recipe: Recipe) -> str:
     """A recipe as the call that makes it, the same in every process: ``"Delayed(reward=Constant(value=2.0), k=4)"``.
 
-    Of its arguments it knows those that the object keeps, in attributes of their names or, in their order, in a tuple
-    ``arguments``, and names those that are not the default. A long one is cut, and told apart by 8 digits of its hash.
+    Of its arguments it knows those that it keeps in attributes of their names, or calls its class with in
+    ``__reduce__``; it names the ones that are not the default. A long one is cut, and told apart by digits of its hash.
     """
     own, defaults = vars(recipe), _defaults(type(recipe))
-    if "arguments" in own:
-        own = dict(zip(defaults, own["arguments"], strict=False))
+    if type(recipe).__reduce__ is not object.__reduce__:
+        maker, arguments, *_ = recipe.__reduce__()
+        own = dict(zip(defaults, arguments, strict=False)) if maker is type(recipe) else own
     kept = {name: _in_short(own[name]) for name in defaults if name in own}
     changed = [f"{name}={text}" for name, text in kept.items() if text != defaults[name]]
     return f"{type(recipe).__name__}({', '.join(changed)})"

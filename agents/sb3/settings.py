@@ -101,7 +101,7 @@ def resolve(args: TrainArgs) -> dict[str, Any]:
     for name, least in (("n_envs", 1), ("n_timesteps", 0), ("warm_start", 0), ("critic_start", 0)):
         number(name, merged.get(name, least), low=least)
     check_keywords(args.algo, {name: value for name, value in merged.items() if name not in OURS})
-    with making(f"the encoder with encoder_kwargs {json.dumps(merged['encoder_kwargs'])}"):
+    with making(f"the encoder with encoder_kwargs {merged['encoder_kwargs']}"):
         policy_kwargs(merged["encoder"], algo=algorithm(args.algo).name, **merged["encoder_kwargs"])
     reward = args.reward if args.reward is not None else gym.spec(id.rpartition(":")[2]).kwargs["reward"]
     settings = {f.name: getattr(args, f.name) for f in dataclasses.fields(args)}

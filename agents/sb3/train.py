@@ -61,7 +61,7 @@ def train(args: TrainArgs) -> Result:
     torch.set_num_threads(args.threads)
     row = algorithm(settings["algo"])
     reward, env_kwargs = settings["reward"], settings["env_kwargs"]
-    with making(f"{settings['env']} with env_kwargs {json.dumps(env_kwargs)}"):
+    with making(f"{settings['env']} with env_kwargs {env_kwargs}"):
         env = make_vec_env(settings["env"], settings["n_envs"], reward=reward, **env_kwargs)
     task = env.unwrapped.envs.task
     config = {**settings, "fingerprint": task.fingerprint, "versions": _versions()}
@@ -76,7 +76,7 @@ def train(args: TrainArgs) -> Result:
         checkpoints.restore(model)
     else:
         given = {name: getattr(args, name) for name in ("encoder_kwargs", "hyperparams", "device")}
-        with making(f"{row.name} with {', '.join(f'{name} {json.dumps(v)}' for name, v in given.items())}"):
+        with making(f"{row.name} with {', '.join(f'{name} {value!r}' for name, value in given.items())}"):
             model = build(
                 row.name,
                 env,

@@ -55,12 +55,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--hyp", required=True, metavar="FILE", help='the texts, UTF-8, one a line; "-": standard input'
     )
     parser.add_argument(
-        "--ref",
-        action="append",
-        default=[],
-        metavar="FILE",
-        help="their references; repeatable; metrics that compare need it",
-    )
+        "--ref", action="append", default=[], metavar="FILE",
+        help="their references, for metrics that compare; repeatable",
+    )  # fmt: skip
     parser.add_argument(
         "--tokenizer", type=value, default="character", metavar="SPEC",
         help="the tokens: character (default), byte_bpe or word, trained on these files; or a saved tokenizer",

@@ -43,13 +43,15 @@ class TER(Metric):
         asian_support: bool = False,
         case_sensitive: bool = False,
     ):
-        self.arguments = (bool(normalized), bool(no_punct), bool(asian_support), bool(case_sensitive))
-        _library(*self.arguments)
+        self.normalized, self.no_punct = bool(normalized), bool(no_punct)
+        self.asian_support, self.case_sensitive = bool(asian_support), bool(case_sensitive)
+        self.settings = (self.normalized, self.no_punct, self.asian_support, self.case_sensitive)
+        _library(*self.settings)
 
     def score(self, text, episode):
         if not episode.references:
             return self.worst
-        return _library(*self.arguments).sentence_score(text, list(episode.references)).score / 100
+        return _library(*self.settings).sentence_score(text, list(episode.references)).score / 100
 
     def start(self, episode):
         raise ValueError(

@@ -134,13 +134,14 @@ def _named(name: str, arguments: dict[str, Any]) -> RewardFunction:
 def _say_that_it_wraps(name: str, arguments: Mapping[str, Any]) -> None:
     """Raise where a schedule of rewards is given a metric, or nothing to change."""
     takes = inspect.signature(SCHEDULES[name]).parameters
-    if "reward" in takes and "reward" not in arguments:
-        if "metric" in arguments or takes["reward"].default is inspect.Parameter.empty:
-            inner = f"delta:{arguments['metric']}" if isinstance(arguments.get("metric"), str) else "delta"
-            example = json.dumps({"name": name, "reward": inner})
-            raise TypeError(
-                f"{name!r} changes what another reward pays: say which, as in {example}; it takes {', '.join(takes)}"
-            )
+    if "reward" not in takes or "reward" in arguments:
+        return
+    if "metric" in arguments or takes["reward"].default is inspect.Parameter.empty:
+        inner = f"delta:{arguments['metric']}" if isinstance(arguments.get("metric"), str) else "delta"
+        example = json.dumps({"name": name, "reward": inner})
+        raise TypeError(
+            f"{name!r} changes what another reward pays: say which, as in {example}; it takes {', '.join(takes)}"
+        )
 
 
 __all__ = [
