@@ -26,6 +26,22 @@ IDS: dict[str, tuple[str, dict[str, Any], str]] = {
     "SpellingLongNoisy-v0": ("spelling:Spelling", {"length": 30, "corruption": 0.5}, "delta"),
     "Completion-v0": ("completion:Completion", {}, "delta"),
     "DocSummary-v0": ("doc_summary:DocSummary", {}, "delta"),
+    "TranslationDigitsEn-v0": ("translation:Translation", {"source": "digits", "target": "english"}, "delta"),
+    "TranslationDigitsZh-v0": ("translation:Translation", {"source": "digits", "target": "chinese"}, "delta"),
+    "TranslationEnDigits-v0": ("translation:Translation", {"source": "english", "target": "digits"}, "delta"),
+    "TranslationEnZh-v0": ("translation:Translation", {"source": "english", "target": "chinese"}, "delta"),
+    "TranslationZhDigits-v0": ("translation:Translation", {"source": "chinese", "target": "digits"}, "delta"),
+    "TranslationZhEn-v0": ("translation:Translation", {"source": "chinese", "target": "english"}, "delta"),
+    "TranslationTimesEnZh-v0": (
+        "translation:Translation",
+        {"source": "english", "target": "chinese", "kind": "time"},
+        "delta",
+    ),
+    "TranslationTimesZhEn-v0": (
+        "translation:Translation",
+        {"source": "chinese", "target": "english", "kind": "time"},
+        "delta",
+    ),
 }
 
 
