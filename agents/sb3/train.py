@@ -100,6 +100,8 @@ def train(args: TrainArgs) -> Result:
             device=args.device,
             **settings["hyperparams"],
         )
+    if vectors := model.policy_kwargs["features_extractor_kwargs"].get("vectors"):
+        print(vectors)  # how many tokens have one
     model.set_logger(_logger(folder / "logs", model.num_timesteps))
     quiet = not args.progress
     with tqdm(
@@ -184,7 +186,7 @@ def main() -> None:
     args = tyro.cli(TrainArgs, prog="python -m agents.sb3.train")
     try:
         result = train(args)
-    except (ValueError, ImportError) as error:
+    except (ValueError, ImportError, OSError) as error:
         sys.exit(f"error: {error}")
     for row in result.evaluations:
         scores = f"score {row['score']:.4f}  success {row['success']:.3f}"
