@@ -78,14 +78,14 @@ def test_unknown_words_are_written_in_characters(chinese):
     assert chinese.token(unknown) == "<unk>" and chinese.decode(chinese.encode("天我")) == "我"
 
 
-def test_characters_come_before_words():
+def test_characters_and_words_stand_in_by_how_often_they_occur():
     pytest.importorskip("jieba")
     texts = ["我们来到北京，我们来到上海"]
-    for size in (4, 9, 11, 13, 100):
+    for size in (4, 8, 9, 11, 13, 100):
         vocabulary = Vocabulary.words(texts, size, segmenter="jieba")
         words = [vocabulary.token(i) for i in range(vocabulary.size)]
         assert words[0] == "<unk>" and words[-1] == "<eos>" and len(words) <= size
-        assert words[1:-1] == [*"们到我来上京北海，", "我们", "来到", "上海", "北京"][: size - 2]
+        assert words[1:-1] == [*"们到我来", "我们", "来到", *"上京北海，", "上海", "北京"][: size - 2]
 
 
 def test_every_way_to_encode_is_the_same(chinese):

@@ -100,9 +100,9 @@ class Vocabulary(Recipe):
             size: the largest V allowed, at least 3: EOS and ``<unk>`` are in it.
             eos: the token that ends a text; no word of the vocabulary.
             segmenter: "whitespace": words stand between white space, which is decoded as single spaces. "jieba": words
-                of Chinese as the package jieba finds them, spaces and punctuation among them. The characters of
-                ``texts`` are words, too, and before all others; a word that is not in the vocabulary is written in
-                them: a text of these characters is decoded as it was. A file of its tokenizer cannot encode by itself.
+                of Chinese as the package jieba finds them, spaces and punctuation among them. Every character of
+                ``texts`` counts as a word, too, and a word that is not in the vocabulary is written in characters: a
+                text of characters that are is decoded as it was. A file of its tokenizer cannot encode by itself.
             stop_words: words to leave out, or the path of a file, UTF-8, one a line; by default none. They are no
                 tokens and are skipped in encoding, in prompts as in references: a reference that has one cannot be
                 written any more, so that tasks ask for ``lossy=True``.
@@ -117,9 +117,10 @@ class Vocabulary(Recipe):
             counts.update(cut(text))
             if segmenter == "jieba":
                 characters.update(text)
-        ranked = [*_by_frequency(characters), *_by_frequency(counts)]
-        left_out = {UNKNOWN, *cut.stop_words}
-        words = [word for word in dict.fromkeys(ranked) if word not in left_out][: size - 2]
+        counts |= characters  # the larger count of each
+        for word in (UNKNOWN, *cut.stop_words):
+            counts.pop(word, None)
+        words = sorted(counts, key=lambda word: (-counts[word], word not in characters, word))[: size - 2]
         if not words:
             raise ValueError("a word vocabulary needs texts with at least one word, got none")
         tokenizer = Tokenizer(models.WordLevel({w: i for i, w in enumerate([UNKNOWN, *words])}, unk_token=UNKNOWN))
@@ -310,10 +311,6 @@ _SIGNS = {" ": "␠", "\n": "⏎", "\t": "⇥", "\r": "␍"}
 
 def _is_path(text: str) -> bool:
     return os.path.exists(text) or os.sep in text or text.endswith(".json")
-
-
-def _by_frequency(counts: Counter[str]) -> list[str]:
-    return sorted(counts, key=lambda word: (-counts[word], word))
 
 
 def _several(texts: Iterable[str]) -> Iterable[str]:

@@ -1,6 +1,6 @@
 """Numbers, times of day, dates and prices in Chinese words (Mandarin, simplified): the usual ways to say each.
 
-Every function returns the ways without repetitions, the an ordinary one first. No way of saying one value is a way
+Every function returns the ways without repetitions, an ordinary one first. No way of saying one value is a way
 of saying another.
 """
 
@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 DIGITS = "零一二三四五六七八九"
-CHARACTERS = "".join(
-    (DIGITS, "〇两十百千万亿", "点分刻半整钟差", "凌晨早上午中下傍晚夜正", "年月日号", "元角块毛钱美")
-)  # of all that is said here
+CHARACTERS = (  # of all that is said here
+    DIGITS + "〇两十百千万亿" + "点分刻半整钟差" + "凌晨早上午中下傍晚夜正" + "年月日号" + "元角块毛钱美"
+)
 
 # before which units 2 is 两 instead of 二: usage varies; None: wherever the number begins
 TWO = ("千万亿", "", "百千万亿", None)
@@ -86,12 +86,12 @@ def time(hour: int, minute: int) -> list[str]:
         ways += [f"{period}差{left}{following}点" for period in periods]
         ways += [f"{period}{following}点差{left}" for period in periods if period in PERIODS[(hour + 1) % 24]]
     if hour == 0 or hour > 12:
-        spoken = [
-            f"{_cardinal(hour, '') or '零'}点{after}"
-            for after in _after(minute)
-            if after not in "钟 半 一刻 三刻".split()
+        plain = [after for after in _after(minute) if after not in ("钟", "半", "一刻", "三刻")]
+        ways += [
+            f"{period}{_cardinal(hour, '') or '零'}点{after}"
+            for period in [""] + ["凌晨"] * (hour == 0)
+            for after in plain
         ]
-        ways += spoken + ["凌晨" + way for way in spoken if hour == 0]
     return ways
 
 

@@ -15,14 +15,10 @@ ONES = (
     "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen "
     "eighteen nineteen"
 ).split()
-TENS = "- - twenty thirty forty fifty sixty seventy eighty ninety".split()
+TENS = ["", "", *"twenty thirty forty fifty sixty seventy eighty ninety".split()]
 SCALES = ((10**9, "billion"), (10**6, "million"), (1000, "thousand"), (100, "hundred"))
-IRREGULAR = {"one": "first", "two": "second", "three": "third", "five": "fifth", "eight": "eighth", "nine": "ninth"} | {
-    "twelve": "twelfth", "twenty": "twentieth", "thirty": "thirtieth",
-}  # fmt: skip
-MONTHS = (
-    "January February March April May June July August September October November December"
-).split()  # fmt: skip
+IRREGULAR = dict(one="first", two="second", three="third", five="fifth", eight="eighth", nine="ninth", twelve="twelfth")
+MONTHS = "January February March April May June July August September October November December".split()
 
 
 def number(n: int) -> list[str]:
@@ -66,8 +62,8 @@ def year(y: int) -> list[str]:
 def date(y: int, month: int, day: int) -> list[str]:
     """A day: ``"the fifth of March twenty twenty-four"``, ``"March the fifth ..."``, ``"March fifth ..."``."""
     name, nth = MONTHS[month - 1], ordinal(day)
-    return [f"{which} {said}" for which in (f"the {nth} of {name}", f"{name} the {nth}", f"{name} {nth}")
-            for said in year(y)]  # fmt: skip
+    orders = f"the {nth} of {name}", f"{name} the {nth}", f"{name} {nth}"
+    return [f"{order} {said}" for order in orders for said in year(y)]
 
 
 def time(hour: int, minute: int) -> list[str]:

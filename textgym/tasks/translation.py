@@ -36,7 +36,7 @@ class Translation(GeneratedTask):
     What could mean two values is neither: no `3:45` without am or pm, no `3/5/2024`.
 
     - `number`: the count of digits is uniform in 1 .. `digits`; 4 in 10 of the digits behind the first are 0.
-    - `time`: the hour is uniform, every second minute a multiple of five.
+    - `time`: hour and minute are uniform, but every other time the minute is a multiple of five.
     - `date`: uniform from 1900 to 2099. Months are capital in English; there are no commas.
     - `price`: below 1,000 dollars or yuan (`$3.45`, `¥3.45`), a third each without cents, with tens of cents, with any.
     - `all`: each of the four as likely.
@@ -127,9 +127,9 @@ class Translation(GeneratedTask):
         return episode.meta["value"]
 
     def _number(self, rng: np.random.Generator) -> tuple[int]:
-        draws = rng.random(1 + int(rng.random() * self.digits))
-        first = int(draws[0] * (9 if len(draws) > 1 else 10)) + (len(draws) > 1)
-        later = [int((x - _ZEROS) / (1 - _ZEROS) * 9) + 1 if x >= _ZEROS else 0 for x in draws[1:].tolist()]
+        draws = rng.random(1 + int(rng.random() * self.digits)).tolist()
+        first = int(draws[0] * 10) if len(draws) == 1 else 1 + int(draws[0] * 9)
+        later = [0 if x < _ZEROS else 1 + int((x - _ZEROS) / (1 - _ZEROS) * 9) for x in draws[1:]]
         return (int("".join(map(str, (first, *later)))),)
 
     def _time(self, rng: np.random.Generator) -> tuple[int, int]:
