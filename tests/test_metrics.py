@@ -182,7 +182,7 @@ def test_token_match_needs_a_vocabulary():
 # -- what all have in common --------------------------------------------------------------------------
 
 
-REFERENCE_FREE = ("distinct", "repetition", "length", "fluency")
+REFERENCE_FREE = ("distinct", "repetition", "length", "fluency", "naive_bayes")
 NEED_A_MODEL = ("log_likelihood", "embedding_similarity", "classifier_probability")
 ERROR_RATES = ("cer", "wer", "ter", "optimistic_cer", "optimistic_wer")
 

@@ -9,6 +9,7 @@ from numbers import Real
 
 import numpy as np
 
+from textgym.arrays import all_finite
 from textgym.episode import Episode, Step
 from textgym.errors import RewardError, said
 from textgym.metrics import RunningMetrics
@@ -206,8 +207,8 @@ def checked_pay(name: str, state: RewardState, step: Step) -> np.ndarray | float
             valid = math.isfinite(paid) and all([math.isfinite(term) for term in terms])
         else:
             paid, shape = np.array(given, np.float64), step.rows.shape
-            valid = paid.shape == shape and np.count_nonzero(np.isfinite(paid)) == len(paid)
-            valid = valid and all([np.shape(term) == shape and np.isfinite(term).all() for term in terms])
+            valid = paid.shape == shape and all_finite(paid)
+            valid = valid and all([np.shape(term) == shape and all_finite(term) for term in terms])
     except Exception as error:
         raise RewardError(f"reward {name!r} raised {said(error)}") from error
     if not valid:

@@ -11,7 +11,7 @@ from textgym.episode import Episode
 from textgym.errors import one_of, whole_number
 from textgym.metrics import CharacterMatch
 from textgym.tasks import quantities_chinese, quantities_digits, quantities_english
-from textgym.tasks.generated import GeneratedTask
+from textgym.tasks.generated import GeneratedTask, pick
 
 # each has a function of the name of each kind, from a value to the ways to say it
 LANGUAGES = {"digits": quantities_digits, "english": quantities_english, "chinese": quantities_chinese}
@@ -51,7 +51,8 @@ class Translation(GeneratedTask):
     ## Observation space
     `Box(0, V, (prompt_length + budget,), int32)`: the prompt, right-aligned in `prompt_length` columns, then the
     tokens written; PAD = V in empty columns. The longest text has 10 characters in digits, 63 in English, 12 in
-    Chinese; the budget is one more. Other vocabularies get as many columns as it has bytes in UTF-8, and one.
+    Chinese; the budget is one more. With words it is the same; other vocabularies get as many columns as it has bytes
+    in UTF-8, and one.
 
     ## Rewards
     Default: `delta` of the true score, the share of characters in place of the best reference
@@ -98,8 +99,8 @@ class Translation(GeneratedTask):
         self.target = LANGUAGES[one_of("target", target, [language for language in LANGUAGES if language != source])]
         self.kinds = KINDS if one_of("kind", kind, (*KINDS, "all")) == "all" else (kind,)
         self.digits = whole_number("digits", digits, 1, 12)
-        # a token of another vocabulary is at least a byte
-        size = len if tokenizer in ("character", {"name": "character"}) else _bytes
+        kind_of_tokens = tokenizer.get("name") if isinstance(tokenizer, dict) else tokenizer
+        size = len if kind_of_tokens in ("character", "word") else _bytes  # other tokens may be bytes
         prompt_length, text_length = (
             max(size(way) for name, value in self._longest() for way in getattr(language, name)(*value))
             for language in (self.source, self.target)
@@ -115,13 +116,11 @@ class Translation(GeneratedTask):
         )
 
     def generate(self, rng):
-        kind = self.kinds[int(rng.random() * len(self.kinds))]
+        kind = pick(rng, self.kinds)
         value = getattr(self, f"_{kind}")(rng)
-        prompts = getattr(self.source, kind)(*value)
+        prompt = pick(rng, getattr(self.source, kind)(*value))
         name = getattr(quantities_digits, kind)(*value)[0]
-        return Episode(
-            prompts[int(rng.random() * len(prompts))], tuple(getattr(self.target, kind)(*value)), {"value": name}
-        )
+        return Episode(prompt, tuple(getattr(self.target, kind)(*value)), {"value": name})
 
     def identity(self, episode):
         return episode.meta["value"]
