@@ -113,6 +113,16 @@ def test_characters_are_paid_in_place():
 
 
 @pytest.mark.parametrize(
+    "metric", ["chrf", {"name": "bleu", "tokenize": "zh"}, {"name": "rougeL", "tokens": "unicode"}], ids=str
+)
+def test_metrics_that_the_page_names_tell_right_chinese_from_wrong(metric):
+    metric = textgym.make_metric(metric)
+    episode = textgym.Episode("", LANGUAGES["chinese"].time(15, 45))
+    values = [metric.score(text, episode) for text in ("下午三点三刻", "下午三点一刻", "晚上八点", "")]
+    assert values[0] == 1 > values[1] > values[2] > values[3] == 0
+
+
+@pytest.mark.parametrize(
     "tokenizer", ["byte_bpe", {"name": "byte_bpe", "size": 257}, {"name": "word", "segmenter": "jieba"}], ids=str
 )
 def test_other_vocabularies_write_every_reference(tokenizer):

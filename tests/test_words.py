@@ -46,7 +46,7 @@ def test_words_are_jiebas_and_texts_are_decoded_as_they_were(jieba, chinese):
         assert [chinese.token(i).translate({9248: " ", 9166: "\n"}) for i in ids] == jieba.lcut(text)
 
 
-@settings(deadline=None, max_examples=300)
+@settings(deadline=None, max_examples=100)
 @given(st.data())
 def test_a_text_of_known_characters_survives(data):
     pytest.importorskip("jieba")
