@@ -173,4 +173,4 @@ def put(vectors: WordVectors | None, table: nn.Embedding) -> None:
     if vectors is not None:
         numbers = torch.from_numpy(vectors.table[vectors.found])
         rows = torch.from_numpy(vectors.found.nonzero()[0]).to(table.weight.device)
-        table.weight[rows] = (numbers * (STD / numbers.std())).to(table.weight.device)
+        table.weight[rows] = (numbers * (STD / numbers.std(correction=0).clamp(min=1e-12))).to(table.weight.device)

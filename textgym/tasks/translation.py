@@ -31,14 +31,14 @@ class Translation(GeneratedTask):
 
     ## Prompt and reference
     The prompt is one of the usual ways to say a value in `source`, each as likely; the references are all the usual
-    ways to say it in `target`, British and American, spoken and written: 3 to 4 on average in words, at most 19.
+    ways to say it in `target`, British and American, spoken and written: 3 or 4 on average, at most 19.
     `"下午三点三刻"` -> `"three forty-five pm"`, `"a quarter to four in the afternoon"`, ...; `"15:45"`, `"3:45 pm"`.
     What could mean two values is neither: no `3:45` without am or pm, no `3/5/2024`.
 
     - `number`: the count of digits is uniform in 1 .. `digits`; 4 in 10 of the digits behind the first are 0.
     - `time`: hour and minute are uniform, but every other time the minute is a multiple of five.
     - `date`: uniform from 1900 to 2099. Months are capital in English; there are no commas.
-    - `price`: below 1,000 dollars or yuan (`$3.45`, `¥3.45`), a third each without cents, with tens of cents, with any.
+    - `price`: below 1,000 dollars or yuan (`$3.45`, `¥3.45`), about a third each without cents, with tens, with any.
     - `all`: each of the four as likely.
 
     8 in 10 values are train, 1 validation, 1 test: all ways to say a value are in one split. There are 1,440 times.
@@ -57,8 +57,8 @@ class Translation(GeneratedTask):
     ## Rewards
     Default: `delta` of the true score, the share of characters in place of the best reference
     (:class:`~textgym.metrics.CharacterMatch`), in [0, 1]. A right character is paid at once; one left out puts all that
-    follow out of place. An empty text scores 0, the prompt below 0.01, random tokens 0.02, and the best single text for
-    all prompts 0.14 in English, 0.15 in Chinese, 0.21 in digits (times alone: 0.27, 0.43, 0.45).
+    follow out of place. An empty text scores 0, the prompt at most 0.01, random tokens 0.02, and the best single text
+    that was found for all prompts 0.14 in English, 0.15 in Chinese, 0.21 in digits (times alone: 0.27, 0.43, 0.45).
 
     Other metrics: `chrf`; where the target is Chinese `{"name": "bleu", "tokenize": "zh"}` and
     `{"name": "rougeL", "tokens": "unicode"}`, since the words between white space say nothing there.
