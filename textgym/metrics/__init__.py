@@ -81,6 +81,9 @@ def make_metric(spec) -> BatchMetric:
         refuse_json("metric", spec)
         if ":" not in spec:
             return _named(spec)
+        name = spec.partition(":")[0]
+        if name in METRICS:
+            raise ValueError(f"metric {name!r} takes arguments in a dict, {{'name': {name!r}, ...}}, got {spec!r}")
         spec = load_object(spec)
     if isinstance(spec, type) and issubclass(spec, BatchMetric):
         spec = spec()

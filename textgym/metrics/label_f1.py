@@ -27,6 +27,8 @@ class LabelF1(Metric):
         unit: "word": labels stand between white space (``str.split``); "character": each character is a label.
     """
 
+    needs_references = True
+
     def __init__(self, unit: str = "word"):
         self.unit = one_of("unit of labels", unit, UNITS)
         self.name = "label_f1" if unit == "word" else f"{unit}_label_f1"

@@ -57,9 +57,7 @@ class NaiveBayes(Metric):
         self.unit = one_of("unit of naive Bayes", unit, UNITS)
         if not 0 < alpha < math.inf:
             raise ValueError(f"naive Bayes needs alpha > 0, got {alpha!r}")
-        self.arguments = label, alpha, unit, with_prompt
-        self.label = label
-        self.with_prompt = with_prompt
+        self.label, self.alpha, self.with_prompt = label, alpha, with_prompt
         self.of_task = isinstance(texts, str)
         if self.of_task:
             one_of("texts of naive Bayes (a dict of class -> texts, or 'task')", texts, ["task"])
@@ -94,7 +92,7 @@ class NaiveBayes(Metric):
         for _ in range(_TEXTS):
             text, label = train.labelled_text(rng)
             texts.setdefault(label, []).append(text)
-        return NaiveBayes(texts, *self.arguments)
+        return NaiveBayes(texts, self.label, self.alpha, self.unit, self.with_prompt)
 
     def start(self, episode):
         if self.of_task:
