@@ -33,6 +33,22 @@ IDS: dict[str, tuple[str, dict[str, Any], str]] = {
     "EntityTagging-v0": ("tagging:EntityTagging", {"language": "en"}, "delta"),
     "EntityTaggingZh-v0": ("tagging:EntityTagging", {"language": "zh"}, "delta"),
     "Classification-v0": ("classification:Classification", {}, "delta"),
+    "TranslationDigitsEn-v0": ("translation:Translation", {"source": "digits", "target": "english"}, "delta"),
+    "TranslationDigitsZh-v0": ("translation:Translation", {"source": "digits", "target": "chinese"}, "delta"),
+    "TranslationEnDigits-v0": ("translation:Translation", {"source": "english", "target": "digits"}, "delta"),
+    "TranslationEnZh-v0": ("translation:Translation", {"source": "english", "target": "chinese"}, "delta"),
+    "TranslationZhDigits-v0": ("translation:Translation", {"source": "chinese", "target": "digits"}, "delta"),
+    "TranslationZhEn-v0": ("translation:Translation", {"source": "chinese", "target": "english"}, "delta"),
+    "TranslationTimesEnZh-v0": (
+        "translation:Translation",
+        {"source": "english", "target": "chinese", "kind": "time"},
+        "delta",
+    ),
+    "TranslationTimesZhEn-v0": (
+        "translation:Translation",
+        {"source": "chinese", "target": "english", "kind": "time"},
+        "delta",
+    ),
 }
 
 
