@@ -49,6 +49,23 @@ IDS: dict[str, tuple[str, dict[str, Any], str]] = {
         {"source": "chinese", "target": "english", "kind": "time"},
         "delta",
     ),
+    "Dataset-v0": ("own_data:Dataset", {}, "delta"),
+    "TranslationDataset-v0": (
+        "own_data:Dataset",
+        {"prompt": "{source}", "reference": "{target}", "metric": "chrf"},
+        "delta",
+    ),
+    "SummarizationDataset-v0": (
+        "own_data:Dataset",
+        {"prompt": "{article}", "reference": "{highlights}", "metric": "rougeL"},
+        "delta",
+    ),
+    "DialogueDataset-v0": ("own_data:Dataset", {"prompt": "{mr}", "reference": "{ref}", "metric": "bleu"}, "delta"),
+    "QuestionAnsweringDataset-v0": (
+        "own_data:Dataset",
+        {"prompt": "{context}\n{question}", "reference": "{answers.text}", "metric": "exact_match"},
+        "delta",
+    ),
 }
 
 

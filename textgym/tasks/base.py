@@ -6,7 +6,7 @@ import hashlib
 import zlib
 from abc import abstractmethod
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
 from typing import Any
 
@@ -44,11 +44,13 @@ class Task(Recipe):
         metric: the true score as a metric with values in [0, 1]. Rewards that name no metric pay it.
         optimum: the best mean true score there is, None where it is not known.
         dropped: reason -> how many items were left out because they did not fit.
+        notes: what else a user should know about the data, in words.
         arguments: what it was made with; None where the user made the object.
     """
 
     metric: Metric
     optimum: float | None = 1.0
+    notes: tuple[str, ...] = ()
     arguments: dict[str, Any] | None = None
 
     def __init__(
@@ -60,6 +62,12 @@ class Task(Recipe):
         self.budget = whole_number("budget", budget, 1)
         self.lossy = lossy
         self.dropped: Counter[str] = Counter()
+
+    @classmethod
+    def stamp(cls, arguments: Mapping[str, Any]) -> Any:
+        """What the task depends on beside its arguments, such as the state of a file: hashable. Tasks are shared
+        where both are the same."""
+        return None
 
     @abstractmethod
     def __len__(self) -> int:
