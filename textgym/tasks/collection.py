@@ -76,6 +76,7 @@ class Collection(Recipe):
                 contents.append(content)
                 splits.append(split)
         self._vocabularies: dict[str, Vocabulary] = {}
+        self._sizes: dict[str, tuple[int, int]] = {}
         self.items = self._divide(*(np.frombuffer(a, a.typecode) for a in (keys, contents, splits)))
 
     def _read(self, name: str) -> Iterator[tuple[int, int, int]]:
@@ -161,6 +162,20 @@ class Collection(Recipe):
             self._vocabularies[spec] = make_vocabulary(tokenizer, lambda: texts)
         return self._vocabularies[spec]
 
+    def sizes(self, vocabulary: Vocabulary) -> tuple[int, int]:
+        """The least prompt_length and budget that fit 999 in 1,000 items, of up to 4,000 of each split."""
+        if vocabulary.fingerprint not in self._sizes:
+            prompts, texts = [], []
+            for item in (item for items in self.items.values() for item in items.some(4000)):
+                try:
+                    prompts.append(vocabulary.count(item.prompt))
+                    texts.append(1 + max(map(vocabulary.count, item.references)))
+                except ValueError:  # a character that the vocabulary lacks: the item will be dropped
+                    pass
+            fitting = (np.quantile(sizes or [1], 0.999, method="inverted_cdf") for sizes in (prompts, texts))
+            self._sizes[vocabulary.fingerprint] = tuple(max(1, int(size)) for size in fitting)
+        return self._sizes[vocabulary.fingerprint]
+
 
 class Items(Sequence):
     """The items of a split, in the order of their first rows; each is put together when it is asked for.
@@ -191,7 +206,7 @@ class Items(Sequence):
         self.checksum = hashlib.sha256(contents[self._rows]).hexdigest()
         if len(self._rows) > _MOST_REFERENCES * len(self):
             raise ValueError(
-                f"{len(self._rows)} rows of a split have only {len(self)} different prompts, each of which would be one "
+                f"{len(self._rows)} rows of a split have only {len(self)} different prompts, each of which would be an "
                 "item with the references of all its rows: give group=False to make each row an item"
             )
 
@@ -206,8 +221,8 @@ class Items(Sequence):
         return Episode(first.prompt, tuple(dict.fromkeys(r for each in (first, *others) for r in each.references)))
 
     def some(self, most: int = 10_000) -> list[Episode]:
-        """The first ``most`` in an order that is drawn once and for all: a fair sample."""
-        return [self[i] for i in np.random.default_rng(0).permutation(len(self))[:most].tolist()]
+        """All of them, or ``most`` that are drawn once and for all, in their order."""
+        return [self[i] for i in np.sort(np.random.default_rng(0).permutation(len(self))[:most]).tolist()]
 
 
 def _checksum(text: str) -> int:

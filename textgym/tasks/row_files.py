@@ -162,7 +162,7 @@ class JsonLines(Source):
     def _parse(self, line: bytes, number: int) -> Row:
         text = self.file.text(line, number)
         try:
-            row = json.loads(text)
+            row = json.loads(text.rstrip())
         except (ValueError, RecursionError) as error:
             column = getattr(error, "colno", 1)
             message = getattr(error, "msg", "nested too deeply")

@@ -10,11 +10,6 @@ from textgym.errors import one_of, unknown
 from textgym.tasks.base import SPLITS
 from textgym.tasks.row_files import Delimited, JsonLines, ParallelText, Source, file_state
 
-FILES = {".jsonl": JsonLines, ".ndjson": JsonLines, ".json": JsonLines, ".csv": Delimited, ".tsv": Delimited}
-ALLOWED = (
-    f"a file ({', '.join(FILES)}, each also with .gz, or .parquet), a dict {{column: text file}}, or the name or folder "
-    "of a Hugging Face dataset"
-)
 Path = str | Mapping[str, str]
 
 
@@ -38,6 +33,25 @@ class HuggingFace(Source):
 
     def place(self, number):
         return f"{self.name}, row {number}"
+
+
+def parquet(path: str) -> HuggingFace:
+    """The rows of a ``.parquet`` file, or of all that a pattern such as ``"train-*.parquet"`` fits."""
+    return HuggingFace(_loaded("parquet", path, data_files=path, split="train"), path)
+
+
+FILES = {
+    ".jsonl": JsonLines,
+    ".ndjson": JsonLines,
+    ".json": JsonLines,
+    ".csv": Delimited,
+    ".tsv": Delimited,
+    ".parquet": parquet,
+}
+ALLOWED = (
+    f"a file ({', '.join(FILES)}; all but the last also with .gz), text files as a dict {{column: file}}, or the name "
+    "or folder of a Hugging Face dataset"
+)
 
 
 def open_sources(
@@ -119,7 +133,10 @@ def _open(path: Path) -> Source:
 
 
 def _of_hugging_face(path: str, splits: Mapping[str, str | None], subset: str | None) -> dict[str, Source]:
-    parts = _loaded(path, subset)
+    if os.path.isfile(path):
+        raise ValueError(f"{path!r} cannot be read. Allowed: {ALLOWED}. Plain text is read as {{'text': {path!r}}}")
+    found = _loaded(path, path, name=subset)
+    parts = found if isinstance(found, Mapping) else {"train": found}
     sources = {}
     for split in SPLITS:
         name = splits.get(split, split)
@@ -130,25 +147,19 @@ def _of_hugging_face(path: str, splits: Mapping[str, str | None], subset: str | 
     return sources
 
 
-def _loaded(path: str, subset: str | None) -> Mapping[str, Any]:
-    """The splits of a dataset by their names; a dataset that has none is all "train"."""
+def _loaded(builder: str, path: str, **options: Any) -> Any:
+    """What the ``datasets`` library makes of ``path``: a dataset, or a mapping from its splits to datasets."""
     try:
         import datasets
     except ImportError as error:
         raise ImportError(
-            f"{path!r} is no file that is read here; as a Hugging Face dataset it needs "
-            f'pip install "textgym[datasets]" ({error}). Allowed: {ALLOWED}'
+            f'{path!r} is read by the datasets library: pip install "textgym[datasets]" ({error}). Allowed: {ALLOWED}'
         ) from error
+    saved = any(os.path.isfile(os.path.join(path, name)) for name in ("dataset_dict.json", "state.json"))
     try:
-        if _suffix(path) == ".parquet":
-            found = datasets.load_dataset("parquet", subset, data_files=path)
-        elif any(os.path.isfile(os.path.join(path, name)) for name in ("dataset_dict.json", "state.json")):
-            found = datasets.load_from_disk(path)
-        else:
-            found = datasets.load_dataset(path, subset)
+        return datasets.load_from_disk(path) if saved else datasets.load_dataset(builder, **options)
     except Exception as error:  # many kinds, of several libraries
+        given = "".join(f", {name}={value!r}" for name, value in options.items() if value is not None and value != path)
         raise ValueError(
-            f"no dataset can be loaded from path={path!r}, subset={subset!r} ({type(error).__name__}: {error}). "
-            f"Allowed: {ALLOWED}"
+            f"no dataset can be loaded from {path!r}{given} ({type(error).__name__}: {error}). Allowed: {ALLOWED}"
         ) from error
-    return found if isinstance(found, Mapping) else {"train": found}

@@ -42,7 +42,7 @@ class Template(Recipe):
         """Raise where rows with these columns lack one of the template's."""
         for column in self.columns:
             if column not in columns and column.partition(".")[0] not in columns:
-                raise ValueError(f"{self.name}={self.text!r}: {unknown(f'column of {source}', column, columns)}")
+                raise ValueError(f"{source}, {self.name}={self.text!r}: {unknown('column', column, columns)}")
 
     def write(self, row: Row) -> str:
         """The text for a row.
@@ -68,7 +68,7 @@ class Template(Recipe):
             return value
         if isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value):
             return str(value)
-        raise BadRow("no text", f"column {column!r} holds {shortened(value)}; {self.name} needs a text or a number there")
+        raise BadRow("no text", f"column {column!r} holds {shortened(value)}, which is neither a text nor a number")
 
 
 def _value(row: Row, column: str) -> Any:
