@@ -55,21 +55,19 @@ class Collection(Recipe):
         keep: bool = True,
         skip: bool = False,
     ):
-        self.sources, self.prompt, self.references = sources, prompt, references
+        self.prompt, self.references = prompt, references
+        self.sources = {name: self._needed(source) for name, source in sources.items()}
         self.group, self.skip = group, skip
         self.made = tuple(split for split in SPLITS if split not in sources)
         self.dropped: dict[str, Counter[str]] = {split: Counter() for split in SPLITS}
-        for source in sources.values():
-            if source.columns is not None:
-                for template in (prompt, *references):
-                    template.check(source.columns, source.name)
-            if not (keep or source.seekable):
-                raise ValueError(f"streaming needs a file whose lines can be found again: unpack {source.name}")
+        if not (keep or all(source.seekable for source in sources.values())):
+            names = ", ".join(source.name for source in sources.values() if not source.seekable)
+            raise ValueError(f"streaming needs files whose lines can be found again: unpack {names}")
         self._kept: list[Episode] | None = [] if keep else None
         self._positions = array("q")
         self._begin: dict[str, int] = {}  # source -> its first row
         keys, contents, splits = array("Q"), array("Q"), array("b")
-        for name in sources:
+        for name in self.sources:
             self._begin[name] = len(keys)
             for key, content, split in self._read(name):
                 keys.append(key)
@@ -78,6 +76,14 @@ class Collection(Recipe):
         self._vocabularies: dict[str, Vocabulary] = {}
         self._sizes: dict[str, tuple[int, int]] = {}
         self.items = self._divide(*(np.frombuffer(a, a.typecode) for a in (keys, contents, splits)))
+
+    def _needed(self, source: Source) -> Source:
+        """The columns that are needed; ValueError where one is not there."""
+        if source.columns is None:
+            return source
+        templates = (self.prompt, *self.references)
+        needed = [column for template in templates for column in template.among(source.columns, source.name)]
+        return source.only(dict.fromkeys(needed))
 
     def _read(self, name: str) -> Iterator[tuple[int, int, int]]:
         """(checksum of what makes it an item of its own, checksum of its content, place of its split in SPLITS)."""

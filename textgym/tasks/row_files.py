@@ -14,7 +14,7 @@ import os
 import zlib
 from abc import abstractmethod
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import zip_longest
 from typing import Any
 
@@ -73,6 +73,10 @@ class Source(Recipe):
     def place(self, number: int) -> str:
         """Where the row with that number stands."""
         return f"{self.name}:{number}"
+
+    def only(self, columns: Iterable[str]) -> Source:
+        """The same rows, of which no other columns will be asked for."""
+        return self
 
 
 class LineFile(Recipe):

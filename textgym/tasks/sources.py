@@ -34,6 +34,10 @@ class HuggingFace(Source):
     def place(self, number):
         return f"{self.name}, row {number}"
 
+    def only(self, columns):
+        """Others may hold pictures, which take long to decode."""
+        return HuggingFace(self.dataset.select_columns(list(columns)), self.name)
+
 
 def parquet(path: str) -> HuggingFace:
     """The rows of a ``.parquet`` file, or of all that a pattern such as ``"train-*.parquet"`` fits."""

@@ -38,11 +38,15 @@ class Template(Recipe):
         if "" in self.columns or any(form or conversion for _, _, form, conversion in parts):
             raise ValueError(f"{name}={text!r}: braces hold the name of a column and nothing else")
 
-    def check(self, columns: Sequence[str], source: str) -> None:
-        """Raise where rows with these columns lack one of the template's."""
+    def among(self, columns: Sequence[str], source: str) -> list[str]:
+        """Those of ``columns`` that the template needs; ValueError where one is not there."""
+        needed = []
         for column in self.columns:
-            if column not in columns and column.partition(".")[0] not in columns:
+            found = [name for name in (column, column.partition(".")[0]) if name in columns]
+            if not found:
                 raise ValueError(f"{source}, {self.name}={self.text!r}: {unknown('column', column, columns)}")
+            needed += found
+        return needed
 
     def write(self, row: Row) -> str:
         """The text for a row.
