@@ -10,7 +10,7 @@ from textgym.errors import one_of, unknown
 from textgym.tasks.base import SPLITS
 from textgym.tasks.row_files import Delimited, JsonLines, ParallelText, Source, file_state
 
-Path = str | Mapping[str, str]
+DataPath = str | Mapping[str, str]
 
 
 class HuggingFace(Source):
@@ -59,7 +59,7 @@ ALLOWED = (
 
 
 def open_sources(
-    path: Path, splits: Mapping[str, str | None] | None = None, subset: str | None = None
+    path: DataPath, splits: Mapping[str, str | None] | None = None, subset: str | None = None
 ) -> dict[str, Source]:
     """The parts that the data have: our name of a split -> its rows. "train" is always there.
 
@@ -101,7 +101,7 @@ def states_of(path: Any, splits: Any) -> tuple[tuple[int, int], ...]:
     return tuple(file_state(file) for file in files if os.path.isfile(file))
 
 
-def checked_path(path: Any) -> Path:
+def checked_path(path: Any) -> DataPath:
     """``path`` out of strings; TypeError where it is none."""
     try:
         if isinstance(path, Mapping) and path:
@@ -126,13 +126,13 @@ def _suffix(path: str) -> str:
     return os.path.splitext(path.removesuffix(".gz"))[1].lower()
 
 
-def _filled(path: Path, name: str) -> Path:
+def _filled(path: DataPath, name: str) -> DataPath:
     if isinstance(path, str):
         return path.replace("{split}", name)
     return {column: file.replace("{split}", name) for column, file in path.items()}
 
 
-def _open(path: Path) -> Source:
+def _open(path: DataPath) -> Source:
     return FILES[_suffix(path)](path) if isinstance(path, str) else ParallelText(path)
 
 
