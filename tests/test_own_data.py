@@ -19,7 +19,7 @@ from textgym.errors import ArgumentNeeded
 from textgym.tasks import SPLITS, base
 from textgym.tasks.collection import Collection
 from textgym.tasks.own_data import Dataset
-from textgym.tasks.row_files import BadRow
+from textgym.tasks.row_files import BadRow, LineFile
 from textgym.tasks.sources import open_sources
 from textgym.tasks.templates import Template
 
@@ -181,6 +181,19 @@ def rng():
     return np.random.default_rng(5)
 
 
+def test_a_dataset_on_disk_is_streamed_by_index(tmp_path):
+    datasets = pytest.importorskip("datasets")
+    rows = [{"id": i, "prompt": f"p {i % 400}", "reference": [f"{i}", "r"], "other": b"x"} for i in range(500)]
+    datasets.DatasetDict({"train": datasets.Dataset.from_list(rows)}).save_to_disk(tmp_path / "set")
+    for split in SPLITS:
+        one, other = (Dataset(tmp_path / "set", split=split, streaming=streaming) for streaming in (False, True))
+        assert fixed(one) == fixed(other) and one.overlap == other.overlap
+        assert "validation and test made of train" in one.notes[0]
+        again = pickle.loads(pickle.dumps(other))
+        assert [again.sample(rng()) for _ in range(5)] == [other.sample(rng()) for _ in range(5)]
+    assert {len(item.references) for item in fixed(Dataset(tmp_path / "set"))} == {2, 3}
+
+
 def test_more_rows_than_are_fixed_are_streamed(tmp_path):
     path = write_jsonl(
         tmp_path / "x.jsonl", [{"prompt": f"{i}", "reference": "a" * (1 + i % 7)} for i in range(14_000)]
@@ -194,6 +207,16 @@ def test_more_rows_than_are_fixed_are_streamed(tmp_path):
     assert len(outside) > 20  # they are not fixed ones
     assert "streams 11" in task.notes[-1]
     assert Dataset(path, streaming=True, budget=7, tokenizer=BYTES).fingerprint == task.fingerprint
+
+
+def test_a_draw_reads_one_row_however_many_there_are(tmp_path, monkeypatch):
+    path = write_jsonl(tmp_path / "x.jsonl", [{"prompt": f"{i:05}", "reference": "r"} for i in range(3000)])
+    task, reads = Dataset(path, streaming=True), []
+    read = LineFile.lines_from
+    monkeypatch.setattr(LineFile, "lines_from", lambda file, offset: reads.append(offset) or read(file, offset))
+    drawn = [task.sample(np.random.default_rng(seed)) for seed in range(50)]
+    assert len(reads) == 50 and len(set(map(repr, drawn))) > 40
+    assert task.episode(7) == task.episode(7) and len(reads) == 50  # fixed ones are kept
 
 
 def test_a_streamed_task_can_be_copied_and_sent_to_another_process(pairs):
@@ -234,6 +257,21 @@ def test_sizes_fit_the_training_items_but_for_outliers(tmp_path):
     assert "prompt_length=13 and budget=10" in "; ".join(train.notes)
     chosen = Dataset(**arguments, prompt_length=500, budget=500)
     assert sum(chosen.dropped.values()) == 3 and "999" not in "; ".join(chosen.notes)  # also in validation
+
+
+@settings(max_examples=50, deadline=None)
+@given(
+    st.lists(st.builds(Episode, st.text("abé ", max_size=8), st.lists(st.text("abé ", max_size=8), max_size=3))),
+    st.sampled_from([Vocabulary.characters("ab "), Vocabulary.words(["a b ab"]), Vocabulary.byte_bpe("ab", 260)]),
+    st.integers(0, 6),
+    st.integers(1, 7),
+)
+def test_items_are_dropped_in_batches_for_the_reasons_they_would_be_dropped_for_alone(
+    items, vocabulary, length, budget
+):
+    task = Dataset.__new__(Dataset)
+    base.Task.__init__(task, vocabulary=vocabulary, prompt_length=length, budget=budget)
+    assert task._misfits(items) == [task._misfit(item) for item in items]
 
 
 def test_a_character_vocabulary_drops_what_it_cannot_write(tmp_path):

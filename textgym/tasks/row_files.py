@@ -12,7 +12,7 @@ import gzip
 import json
 import os
 import zlib
-from abc import abstractmethod
+from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import zip_longest
@@ -42,7 +42,7 @@ class BadRow(ValueError):
         return f"{self.place}: {self.details} (on_bad_row='skip' leaves such rows out and counts them)"
 
 
-class Source(Recipe):
+class Source(Recipe, ABC):
     """The rows of one place.
 
     Attributes:
