@@ -10,6 +10,7 @@ from textgym.metrics import (
     BLEU,
     ROUGE,
     TER,
+    AnswerF1,
     BatchMetric,
     BatchProgress,
     CharacterMatch,
@@ -62,6 +63,7 @@ from textgym.tokenizers import Vocabulary, make_vocabulary
 __version__ = "0.1.0"
 
 __all__ = [
+    "AnswerF1",
     "AtWordEnds",
     "BLEU",
     "BatchMetric",
