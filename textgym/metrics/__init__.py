@@ -22,6 +22,7 @@ from textgym.metrics.naive_bayes import NaiveBayes
 from textgym.metrics.optimistic import OptimisticEditDistance
 from textgym.metrics.rouge import ROUGE
 from textgym.metrics.running import Followed, RunningMetrics
+from textgym.metrics.slots import SlotAccuracy
 from textgym.metrics.ter import TER
 from textgym.metrics.token_ngrams import TokenBLEU
 
@@ -32,6 +33,7 @@ METRICS: dict[str, Callable[..., BatchMetric]] = {
     "character_match": CharacterMatch,
     "exact_match": ExactMatch,
     "answer_f1": AnswerF1,
+    "slot_accuracy": SlotAccuracy,
     "cer": partial(EditDistance, "character", "rate"),
     "wer": partial(EditDistance, "word", "rate"),
     "character_accuracy": partial(EditDistance, "character", "accuracy"),
@@ -131,6 +133,7 @@ __all__ = [
     "Progress",
     "Repetition",
     "RunningMetrics",
+    "SlotAccuracy",
     "TokenBLEU",
     "TokenMatch",
     "WholeText",
