@@ -53,6 +53,8 @@ IDS: dict[str, tuple[str, dict[str, Any], str]] = {
     "DialogueZh-v0": ("dialogue:Dialogue", {"turns": 1, "language": "chinese"}, "delta"),
     "DialogueTurns-v0": ("dialogue:Dialogue", {"turns": 3}, "delta"),
     "DialogueTurnsZh-v0": ("dialogue:Dialogue", {"turns": 3, "language": "chinese"}, "delta"),
+    "QuestionAnswering-v0": ("question_answering:QuestionAnswering", {"facts": 4}, "delta"),
+    "QuestionAnsweringLarge-v0": ("question_answering:QuestionAnswering", {"facts": 8, "hops": 2}, "delta"),
 }
 
 
