@@ -10,6 +10,7 @@ from textgym.metrics import (
     BLEU,
     ROUGE,
     TER,
+    AnswerF1,
     BatchMetric,
     BatchProgress,
     CharacterMatch,
@@ -29,6 +30,7 @@ from textgym.metrics import (
     OptimisticEditDistance,
     Progress,
     Repetition,
+    SlotAccuracy,
     TokenBLEU,
     TokenMatch,
     make_metric,
@@ -62,6 +64,7 @@ from textgym.tokenizers import Vocabulary, make_vocabulary
 __version__ = "0.1.0"
 
 __all__ = [
+    "AnswerF1",
     "AtWordEnds",
     "BLEU",
     "BatchMetric",
@@ -103,6 +106,7 @@ __all__ = [
     "RewardState",
     "Scaled",
     "Schedule",
+    "SlotAccuracy",
     "Step",
     "TER",
     "TRLMetric",

@@ -49,6 +49,12 @@ IDS: dict[str, tuple[str, dict[str, Any], str]] = {
         {"source": "chinese", "target": "english", "kind": "time"},
         "delta",
     ),
+    "Dialogue-v0": ("dialogue:Dialogue", {"turns": 1}, "delta"),
+    "DialogueZh-v0": ("dialogue:Dialogue", {"turns": 1, "language": "chinese"}, "delta"),
+    "DialogueTurns-v0": ("dialogue:Dialogue", {"turns": 3}, "delta"),
+    "DialogueTurnsZh-v0": ("dialogue:Dialogue", {"turns": 3, "language": "chinese"}, "delta"),
+    "QuestionAnswering-v0": ("question_answering:QuestionAnswering", {"facts": 4}, "delta"),
+    "QuestionAnsweringLarge-v0": ("question_answering:QuestionAnswering", {"facts": 8, "hops": 2}, "delta"),
 }
 
 

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from functools import lru_cache, partial
 
 from textgym.errors import call_checked, load_object, refuse_json, unknown
+from textgym.metrics.answer import AnswerF1
 from textgym.metrics.base import BatchMetric, BatchProgress, FunctionMetric, Metric, Progress, WholeText
 from textgym.metrics.bleu import BLEU
 from textgym.metrics.chrf import ChrF
@@ -21,6 +22,7 @@ from textgym.metrics.naive_bayes import NaiveBayes
 from textgym.metrics.optimistic import OptimisticEditDistance
 from textgym.metrics.rouge import ROUGE
 from textgym.metrics.running import Followed, RunningMetrics
+from textgym.metrics.slots import SlotAccuracy
 from textgym.metrics.ter import TER
 from textgym.metrics.token_ngrams import TokenBLEU
 
@@ -30,6 +32,8 @@ METRICS: dict[str, Callable[..., BatchMetric]] = {
     "token_bleu": TokenBLEU,
     "character_match": CharacterMatch,
     "exact_match": ExactMatch,
+    "answer_f1": AnswerF1,
+    "slot_accuracy": SlotAccuracy,
     "cer": partial(EditDistance, "character", "rate"),
     "wer": partial(EditDistance, "word", "rate"),
     "character_accuracy": partial(EditDistance, "character", "accuracy"),
@@ -103,6 +107,7 @@ def _named(name: str) -> BatchMetric:
 
 
 __all__ = [
+    "AnswerF1",
     "BLEU",
     "METRICS",
     "ROUGE",
@@ -128,6 +133,7 @@ __all__ = [
     "Progress",
     "Repetition",
     "RunningMetrics",
+    "SlotAccuracy",
     "TokenBLEU",
     "TokenMatch",
     "WholeText",
