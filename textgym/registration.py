@@ -26,6 +26,11 @@ IDS: dict[str, tuple[str, dict[str, Any], str]] = {
     "SpellingLongNoisy-v0": ("spelling:Spelling", {"length": 30, "corruption": 0.5}, "delta"),
     "Completion-v0": ("completion:Completion", {}, "delta"),
     "DocSummary-v0": ("doc_summary:DocSummary", {}, "delta"),
+    "IncreasingNumbers-v0": ("increasing:IncreasingNumbers", {}, "delta"),
+    "Dates-v0": ("dates:Dates", {}, "delta"),
+    "Keywords-v0": ("keywords:Keywords", {}, "delta"),
+    "Couplet-v0": ("couplet:Couplet", {}, "delta"),
+    "CoupletChinese-v0": ("couplet_chinese:CoupletChinese", {}, "delta"),
 }
 
 

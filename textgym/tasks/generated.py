@@ -15,6 +15,14 @@ _TRIES = 10_000
 _PROBES = 100  # episodes looked at when a task is built
 
 
+def count_words(text: str) -> int:
+    """Words between white space."""
+    return len(text.split())
+
+
+_COUNTS = {"character": len, "word": count_words}  # the tokens of a text without encoding it
+
+
 class GeneratedTask(Task):
     """A task that makes its episodes: subclasses give :meth:`generate` and ``metric``.
 
@@ -23,9 +31,10 @@ class GeneratedTask(Task):
     Tasks whose prompt is always the same set ``one_prompt = True``: all splits are then the same.
 
     Args:
-        alphabet: every character that prompts and references may contain.
+        alphabet: every character that prompts and references may contain; with ``words``, every word.
         prompt_length: characters of the longest prompt.
         text_length: characters of the longest reference; the budget is one more, for EOS.
+        words: the same two lengths in words, for a word vocabulary, which then has those of ``alphabet``.
         split, tokenizer, budget, lossy: as for every task. ``tokenizer`` is what
             :func:`~textgym.tokenizers.make_vocabulary` takes.
     """
@@ -39,14 +48,22 @@ class GeneratedTask(Task):
         prompt_length: int,
         text_length: int,
         *,
+        words: tuple[int, int] | None = None,
         split: str = "train",
         tokenizer="character",
         budget: int | None = None,
         lossy: bool = False,
     ):
-        vocabulary = make_vocabulary(tokenizer, lambda: self._training_texts(alphabet))
-        # a token of another vocabulary is at least a byte, after one token for the start of the text
-        room = 0 if vocabulary.kind == "character" else 1
+        name = tokenizer.get("name") if isinstance(tokenizer, dict) else tokenizer
+        listed = name == "character" or (name == "word" and words is not None)  # the alphabet has every token
+        vocabulary = make_vocabulary(tokenizer, lambda: [alphabet] if listed else self._training_texts(alphabet))
+        room = 0
+        if vocabulary.kind == "word" and words is not None:
+            prompt_length, text_length = words
+        elif vocabulary.kind != "character":
+            # a token of another vocabulary is at least a byte, after one token for the start of the text
+            bytes_each, room = max(len(character.encode()) for character in alphabet), 1
+            prompt_length, text_length = prompt_length * bytes_each, text_length * bytes_each
         super().__init__(
             vocabulary=vocabulary,
             prompt_length=prompt_length + room,
@@ -54,8 +71,7 @@ class GeneratedTask(Task):
             split=split,
             lossy=lossy,
         )
-        self._by_character = vocabulary.kind == "character"
-        if self._by_character:
+        if vocabulary.kind == "character":
             vocabulary.encode(alphabet)  # raises where a vocabulary given by the user lacks a character
         rng = np.random.default_rng(0)
         self.dropped.update(filter(None, (self._misfit(self.generate(rng)) for _ in range(_PROBES))))
@@ -84,11 +100,12 @@ class GeneratedTask(Task):
         return self.sample(np.random.default_rng([SPLITS.index(self.split), index]))
 
     def _misfit(self, episode):
-        if not self._by_character:
+        count = _COUNTS.get(self.vocabulary.kind)
+        if count is None:
             return super()._misfit(episode)
-        if len(episode.prompt) > self.prompt_length:  # one token a character: no need to encode
+        if count(episode.prompt) > self.prompt_length:
             return "prompt too long"
-        return "reference too long" if any([len(r) >= self.budget for r in episode.references]) else None
+        return "reference too long" if any([count(r) >= self.budget for r in episode.references]) else None
 
     @staticmethod
     def _split_of(prompt: str) -> str:
