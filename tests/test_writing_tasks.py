@@ -245,8 +245,8 @@ from textgym.tasks.couplet import Couplet
 from textgym.tasks.couplet_chinese import CoupletChinese
 from textgym.tasks.keywords import Keywords
 made = [task(split="test") for task in (Keywords, Couplet, CoupletChinese)]
-episodes = [[task.episode(i) for i in range(20)] for task in made]
-print(json.dumps([task.fingerprint for task in made] + [[(e.prompt, *e.references) for e in each] for each in episodes]))
+episodes = [task.episode(i) for task in made for i in range(20)]
+print(json.dumps([[task.fingerprint for task in made], [(e.prompt, *e.references) for e in episodes]]))
 """
 
 

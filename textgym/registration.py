@@ -31,6 +31,7 @@ IDS: dict[str, tuple[str, dict[str, Any], str]] = {
     "Keywords-v0": ("keywords:Keywords", {}, "delta"),
     "Couplet-v0": ("couplet:Couplet", {}, "delta"),
     "CoupletChinese-v0": ("couplet_chinese:CoupletChinese", {}, "delta"),
+    "ReasoningGym-v0": ("reasoning_gym:ReasoningGym", {}, "terminal"),
 }
 
 
