@@ -43,8 +43,8 @@ class ReasoningGym(DatasetTask):
       `complex_arithmetic` or `time_intervals` some of it, any text at all 0.01 or 0.05 in many.
     - `boxnet`, `graph_color`, `propositional_logic`, `rubiks_cube` and `rush_hour` have no one answer, so no
       references.
-    - The questions of `isomorphic_strings`, `knight_swap`, `polynomial_multiplication`, `ransom_note` and `word_ladder`
-      depend on Python's hashes of strings: set `PYTHONHASHSEED` to meet the same ones in every process.
+    - The questions of `codeio`, `isomorphic_strings`, `knight_swap`, `polynomial_multiplication`, `ransom_note` and
+      `word_ladder` depend on Python's hashes of strings: set `PYTHONHASHSEED` to meet the same ones in every process.
     - `knight_swap`, `sokoban`, `futoshiki`, `intermediate_integration`, `zebra_puzzles` and `puzzle24` take half a
       second a question and more: lower `size`. Prompts of `arc_agi` and `codeio` have over 10,000 characters.
 
@@ -80,8 +80,8 @@ class ReasoningGym(DatasetTask):
     - `allow_eval=False`: take tasks that give the agent's text to `eval`.
     - `prompt_length=None`: tokens of the longest prompt; None: of the longest question of the train split. Questions
       that do not fit are dropped and counted.
-    - `budget=None`: tokens of the longest text, EOS included; None: of the longest answer of the train split and EOS
-      (64 where there are no answers).
+    - `budget=None`: tokens of the longest text, EOS included; None: twice those of the longest answer of the train
+      split (64 where there are no answers), and EOS.
     - `split="train"`, `tokenizer` (byte_bpe of size 512), `lossy=False`: as for every task.
 
     Raises `ImportError`: the package is not installed; `ValueError`: no such task or setting, or no question fits.
