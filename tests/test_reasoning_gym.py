@@ -145,7 +145,7 @@ def test_the_spec_is_json():
 
 def test_questions_drawn_from_the_global_generator_are_the_same_and_leave_it_alone():
     code = """
-import random
+import random, reasoning_gym
 from textgym.tasks.reasoning_gym import ReasoningGym
 random.seed(5)
 print(ReasoningGym("list_functions", size=60).fingerprint, random.random() == random.Random(5).random())
