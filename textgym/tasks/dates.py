@@ -8,7 +8,7 @@ from datetime import date
 from textgym.episode import Episode
 from textgym.errors import whole_number
 from textgym.metrics import Metric, Progress
-from textgym.tasks.generated import GeneratedTask
+from textgym.tasks.generated import OneEpisodeTask
 
 _DATE = re.compile(r"(\d{4})-(\d{2})-(\d{2})")
 _LENGTH = len("2000-01-01")
@@ -70,7 +70,7 @@ class _Found(Progress):
         found[numbers] = None
 
 
-class Dates(GeneratedTask):
+class Dates(OneEpisodeTask):
     """Write as many dates as are wanted.
 
     ## Description
@@ -119,8 +119,6 @@ class Dates(GeneratedTask):
     - v0: first version.
     """
 
-    one_prompt = True
-
     def __init__(
         self,
         dates: int = 3,
@@ -135,24 +133,13 @@ class Dates(GeneratedTask):
         self.dates = whole_number("dates", dates, 1, 366)
         self.metric = DatesFound(self.dates, real)
         first = date(2000, 1, 1).toordinal()
-        days = (date.fromordinal(first + i).isoformat() for i in range(self.dates))
-        self._episode = Episode(prompt, (" ".join(days),))
+        days = [date.fromordinal(first + i).isoformat() for i in range(self.dates)]
         super().__init__(
-            "0123456789- " + prompt,
-            len(prompt),
+            Episode(prompt, (" ".join(days),)),
+            "0123456789- ",
             16 * self.dates - 1,
             split=split,
             tokenizer=tokenizer,
             budget=budget,
             lossy=lossy,
         )
-
-    def generate(self, rng):
-        return self._episode
-
-    def from_prompt(self, prompt, references=()):
-        """The episode of a prompt that a user gives; without references, the task's own is the one."""
-        return Episode(prompt, references or self._episode.references)
-
-    def _training_texts(self, alphabet):
-        return [alphabet]  # pairs merged from the reference would give it away

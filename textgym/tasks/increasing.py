@@ -8,7 +8,7 @@ from textgym.episode import Episode
 from textgym.errors import whole_number
 from textgym.metrics import Metric, Progress
 from textgym.metrics.units import Words
-from textgym.tasks.generated import GeneratedTask
+from textgym.tasks.generated import OneEpisodeTask
 
 
 class IncreasingRun(Metric):
@@ -66,7 +66,7 @@ def _number(word: str) -> float | None:
         return None
 
 
-class IncreasingNumbers(GeneratedTask):
+class IncreasingNumbers(OneEpisodeTask):
     """Write increasing numbers.
 
     ## Description
@@ -112,8 +112,6 @@ class IncreasingNumbers(GeneratedTask):
     - v0: first version.
     """
 
-    one_prompt = True
-
     def __init__(
         self,
         words: int = 10,
@@ -125,23 +123,13 @@ class IncreasingNumbers(GeneratedTask):
         lossy: bool = False,
     ):
         self.metric = IncreasingRun(words)
-        self._episode = Episode(prompt, (" ".join(map(str, range(1, self.metric.words + 1))),))
+        numbers = " ".join(map(str, range(1, self.metric.words + 1)))
         super().__init__(
-            "0123456789 " + prompt,
-            len(prompt),
+            Episode(prompt, (numbers,)),
+            "0123456789 ",
             3 * self.metric.words,
             split=split,
             tokenizer=tokenizer,
             budget=budget,
             lossy=lossy,
         )
-
-    def generate(self, rng):
-        return self._episode
-
-    def from_prompt(self, prompt, references=()):
-        """The episode of a prompt that a user gives; without references, `"1 2 3 ..."` is the one."""
-        return Episode(prompt, references or self._episode.references)
-
-    def _training_texts(self, alphabet):
-        return [alphabet]  # pairs merged from the reference would give it away

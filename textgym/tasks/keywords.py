@@ -151,17 +151,9 @@ class Keywords(GeneratedTask):
         return Episode(prompt, references)
 
     def legal_tokens(self, tokens, lengths, episodes):
-        """The words with which a sentence can go on, EOS where it is one; None unless the tokens are words.
+        """The words with which a sentence can go on, EOS where it is one or where there is no such word.
 
-        A row without such a token has EOS alone.
-
-        Args:
-            tokens: int32 (k, prompt_length + budget), prompts and texts laid out as in the observation.
-            lengths: int64 (k,), tokens written so far.
-            episodes: k episodes.
-
-        Returns:
-            bool (k, V), a fresh array.
+        None unless the tokens are words.
         """
         if self.vocabulary.kind != "word":
             return None
