@@ -117,7 +117,7 @@ def test_every_id_takes_the_same_keywords(env_id):
         "reward": [{"name": "delta", "metric": "cer", "weight": -1}, "terminal"],
         "split": "validation",
         "tokenizer": {"name": "byte_bpe", "size": 300},
-        "budget": 70,
+        "budget": 400,
         "mask": {"name": "banned", "tokens": [5]},
         "observe_mask": True,
         "on_illegal": -1,
@@ -129,13 +129,13 @@ def test_every_id_takes_the_same_keywords(env_id):
     batch = gym.make_vec(env_id, num_envs=4, **common, **batched)
     for each in (env, batch):
         json.loads(each.spec.to_json())
-        assert each.task.split == "validation" and each.task.budget == 70 and each.vocabulary.kind == "byte_bpe"
+        assert each.task.split == "validation" and each.task.budget == 400 and each.vocabulary.kind == "byte_bpe"
         each.reset(seed=0)
     _, reward, over, _, info = env.step(5)
     assert over and info["end_reason"] == "illegal" and info["reward_terms"]["illegal"] == -1.0 and info["wer"] == 1.0
     assert batch.step([5, 4, 4, 4])[2].tolist() == [True, False, False, False]
     names = {"observation_space", "action_space"}
-    assert names <= set(dir(env)) and env.observation_space["tokens"].shape[0] == env.task.prompt_length + 70
+    assert names <= set(dir(env)) and env.observation_space["tokens"].shape[0] == env.task.prompt_length + 400
     assert set(inspect.signature(TextGenEnv).parameters) - {"task", "task_arguments"} == common.keys()
     parameters = set(inspect.signature(TextGenVectorEnv).parameters)
     assert parameters - {"task", "task_arguments", "num_envs"} == common.keys() | batched.keys()

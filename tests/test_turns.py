@@ -12,7 +12,7 @@ from helpers import Phrases, assert_same, play, write
 
 from textgym import InvalidAction, ResetNeeded, TextGenEnv, TokenWrapper, TurnWrapper, Vocabulary
 
-IDS = ["Copy-v0", "Addition-v0", "Brackets-v0", "CoupletChinese-v0", "Keywords-v0", "Dates-v0"]
+IDS = ["Copy-v0", "Addition-v0", "Brackets-v0", "CoupletZh-v0", "Keywords-v0", "Dates-v0"]
 REWARDS = ["delta", "terminal", [{"name": "delta", "metric": "cer", "weight": -1}, "constant"]]
 
 

@@ -30,6 +30,7 @@ class Vocabulary(Recipe):
         eos: id of the token that ends a text.
         pad: V; fills empty columns of observations, is no action and has no text.
         legal: bool (V,), read-only: the ids that can be actions. Unused ids and special tokens other than EOS cannot.
+        ends: bool (V,), read-only: the id is EOS.
         kind: "character", "word", "byte_bpe" or "saved".
         decoding: how ids become text (:mod:`textgym.streaming`).
 
@@ -52,6 +53,7 @@ class Vocabulary(Recipe):
         tokens = map(tokenizer.id_to_token, range(self.size))
         self.legal = np.array([token is not None and token not in special for token in tokens], np.bool_)
         self.legal[self.eos] = True
+        self.ends = np.arange(self.size) == self.eos
         self.decoding = choose_decoding(tokenizer, set(np.flatnonzero(self.legal).tolist()) - {self.eos})
         self._alphabet = Alphabet(tokenizer, self.decoding.ids) if kind == "character" else None
         self._settle()
@@ -59,7 +61,7 @@ class Vocabulary(Recipe):
     def _settle(self) -> None:
         """What pickling loses."""
         self.tokenizer.encode_special_tokens = self.kind != "saved"
-        self.legal.flags.writeable = False
+        self.legal.flags.writeable = self.ends.flags.writeable = False
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         vars(self).update(state)
@@ -157,10 +159,10 @@ class Vocabulary(Recipe):
         return [np.array(encoding.ids, np.int32) for encoding in found]
 
     def encode_flat(self, texts: Sequence[str]) -> tuple[np.ndarray, list[int]]:
-        """The ids of all ``texts`` one after the other, int32 (total,), and how many each text has."""
+        """The ids of all ``texts`` one after the other, integers (total,), and how many each text has."""
         if self._alphabet is not None:
             try:
-                return self._alphabet.encode("".join(texts)), list(map(len, texts))
+                return self._alphabet.ids_of("".join(texts)), list(map(len, texts))
             except ValueError:
                 self.encode_all(texts)  # raises with the position in its own text
         each = self.encode_all(texts)
@@ -217,10 +219,15 @@ class Alphabet(Recipe):
         self.latin1 = bytes(min(i, 255) for i in latin1)  # 255: not in this table
 
     def encode(self, text: str) -> np.ndarray:
+        """int32 (n,)."""
+        return self.ids_of(text).astype(np.int32, copy=False)
+
+    def ids_of(self, text: str) -> np.ndarray:
+        """uint8 (n,), read-only, where the ids and the characters fit bytes; else int32 (n,)."""
         try:
             codes = text.encode("latin-1").translate(self.latin1)
             if 255 not in codes:
-                return np.frombuffer(codes, np.uint8).astype(np.int32)
+                return np.frombuffer(codes, np.uint8)
         except UnicodeEncodeError:
             pass
         try:
