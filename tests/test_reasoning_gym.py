@@ -103,8 +103,11 @@ def test_scorers_that_run_the_text_are_refused():
     for name in sorted(EVALUATING):
         with pytest.raises(ValueError, match=f"{name} gives the text to Python's eval.*allow_eval=True"):
             ReasoningGym(name, size=2)
-    with pytest.raises(ValueError, match="n_queens"):
-        ReasoningGym("composite", {"datasets": [{"name": "n_queens", "weight": 1, "config": {}}]})
+    parts = {"datasets": [{"name": "n_queens", "weight": 1, "config": {}}]}
+    with pytest.raises(ValueError, match="n_queens gives the text"):
+        ReasoningGym("composite", parts)
+    with pytest.raises(ValueError, match="does not make composite"):  # nor one that is hidden in another
+        ReasoningGym("composite", {"datasets": [{"name": "composite", "weight": 1, "config": parts}]})
     made = ReasoningGym("binary_matrix", size=10, allow_eval=True)
     assert made.score(made.episode(0).references[0], made.episode(0)) == 1.0
 

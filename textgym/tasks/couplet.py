@@ -8,7 +8,7 @@ from textgym.episode import Episode
 from textgym.errors import unknown
 from textgym.metrics import Metric, Progress
 from textgym.metrics.units import Words
-from textgym.tasks.generated import GeneratedTask
+from textgym.tasks.generated import GeneratedTask, pick
 from textgym.tasks.verse import BEGUN, RHYMES, SYLLABLES, WORDS, line, next_state
 
 BREAK = "/"  # stands between the lines, as in quotations of verse
@@ -156,14 +156,13 @@ class Couplet(GeneratedTask):
         )
 
     def generate(self, rng):
-        rhyme = RHYMES[int(rng.random() * len(RHYMES))]
+        rhyme = pick(rng, RHYMES)
         while True:
             first, second = line(rng, rhyme), line(rng, rhyme)
             content = [word for word in first + second if WORDS[word].content]
             if len(set(content)) == len(content):
                 break
-        i, j = int(rng.random() * len(content)), int(rng.random() * (len(content) - 1))
-        theme = content[i], content[j + (j >= i)]  # two different ones
+        theme = [content.pop(int(rng.random() * len(content))) for _ in range(_THEMES)]
         return Episode(" ".join(theme), (" ".join([*first, BREAK, *second]),))
 
     def from_prompt(self, prompt, references=()):

@@ -8,7 +8,7 @@ import numpy as np
 
 from textgym.episode import Episode
 from textgym.metrics import Metric, Progress
-from textgym.tasks.generated import GeneratedTask
+from textgym.tasks.generated import GeneratedTask, pick
 
 LINE = 5  # characters
 _OPPOSITE, _LEVEL = (1, 3), 4  # places, from 0, of tones opposite to those above, and the level one
@@ -133,10 +133,7 @@ class CoupletChinese(GeneratedTask):
         super().__init__("".join(CLASSES), LINE, LINE, split=split, tokenizer=tokenizer, budget=budget, lossy=lossy)
 
     def generate(self, rng):
-        form = [
-            _NOUNS[int(rng.random() * len(_NOUNS))] if name == "noun" else name
-            for name in _FORMS[int(rng.random() * len(_FORMS))]
-        ]
+        form = [pick(rng, _NOUNS) if name == "noun" else name for name in pick(rng, _FORMS)]
         second = rng.random() < 0.5  # whether the second character is level
         first_line = _line(rng, form, {1: second, 3: not second, 4: False}, "")
         return Episode(first_line, (_line(rng, form, {1: not second, 3: second, 4: True}, first_line),))
@@ -160,6 +157,5 @@ def _line(rng: np.random.Generator, form: Sequence[str], level: dict[int, bool],
     for place, name in enumerate(form):
         levels, obliques = _CHARACTERS[name]
         choices = levels + obliques if place not in level else levels if level[place] else obliques
-        free = [character for character in choices if character not in taken + line]
-        line += free[int(rng.random() * len(free))]
+        line += pick(rng, [character for character in choices if character not in taken + line])
     return line

@@ -173,7 +173,7 @@ def _dataset(name: str, config: str, size: int, seed: int) -> Any:
         if name == "composite":
             settings["datasets"] = [DatasetSpec(**one) for one in settings.get("datasets", [])]
         return create_dataset(name, size=size, seed=seed, **settings)
-    except (AssertionError, TypeError, ValueError) as error:
+    except (AssertionError, AttributeError, TypeError, ValueError) as error:
         raise ValueError(f"Reasoning Gym does not make {name} of config {config}: {error}") from error
 
 

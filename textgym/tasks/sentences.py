@@ -14,6 +14,7 @@ from functools import lru_cache
 import numpy as np
 
 from textgym.running import Recipe
+from textgym.tasks.generated import pick
 
 START = 0  # the state of an empty text
 
@@ -96,12 +97,10 @@ class Network(Recipe):
         """The words of a sentence: where it can go on in several ways, each is as likely."""
         state, words = "start", []
         while True:
-            edges, chance = self._edges[state], rng.random()
-            name, state = edges[int(chance * len(edges))]
+            name, state = pick(rng, self._edges[state])
             if name == ".":
                 return words
-            choices = self._lists[name]
-            words.append(choices[int(rng.random() * len(choices))])
+            words.append(pick(rng, self._lists[name]))
 
     def _make_deterministic(self) -> None:
         """The subset construction: a state of the automaton is a set of states of the grammar."""

@@ -16,6 +16,8 @@ from functools import cache
 
 import numpy as np
 
+from textgym.tasks.generated import pick
+
 SYLLABLES = 8  # of a line
 
 # N noun, A adjective, D determiner, I verb without object, T verb with an object, B adverb after a verb, P preposition,
@@ -175,7 +177,6 @@ def line(rng: np.random.Generator, rhyme: str) -> list[str]:
     """The words of a line that ends in ``rhyme``."""
     ways, state, syllables, words = _ways(rhyme), BEGUN, 0, []
     while syllables < SYLLABLES:
-        options = ways[state, syllables]
-        choices, state, syllables = options[int(rng.random() * len(options))]
-        words.append(choices[int(rng.random() * len(choices))])
+        choices, state, syllables = pick(rng, ways[state, syllables])
+        words.append(pick(rng, choices))
     return words
