@@ -14,7 +14,7 @@ ROOT = Path(textgym.__file__).parent.parent
 # each may import what stands before it, and its own kind
 ORDER = [
     "textgym.arrays textgym.errors textgym.running",
-    "textgym.tokenizers textgym.streaming",
+    "textgym.tokenizers textgym.streaming textgym.words",
     "textgym.episode",
     "textgym.replay",
     "textgym.ngram",

@@ -6,6 +6,7 @@ import difflib
 import hashlib
 import json
 import os
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from functools import cached_property, partial
 from pathlib import Path
@@ -17,6 +18,7 @@ from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, pre_token
 from textgym.errors import call_checked, unknown
 from textgym.running import Recipe
 from textgym.streaming import BYTE_TOKEN, Bytes, TextStream, Windowed, choose_decoding
+from textgym.words import WordCut
 
 EOS, UNKNOWN = "<eos>", "<unk>"
 
@@ -39,11 +41,13 @@ class Vocabulary(Recipe):
         eos: the token that ends a text, one of the tokenizer's. It need not be a special one.
         kind: as above. Only in "saved" vocabularies is a special token that is spelt out in a text taken for
             the token, as ``transformers`` does; elsewhere ``"<eos>"`` in a text is five characters.
+        cut: cuts texts into words that are tokens, where the tokenizer does not do so itself.
     """
 
-    def __init__(self, tokenizer: Tokenizer, eos: str, kind: str = "saved"):
+    def __init__(self, tokenizer: Tokenizer, eos: str, kind: str = "saved", cut: WordCut | None = None):
         self.tokenizer = tokenizer
         self.kind = kind
+        self.cut = cut
         self.size = 1 + max(tokenizer.get_vocab().values(), default=-1)
         self.pad = self.size
         self.eos = _id_of(tokenizer, eos)
@@ -81,24 +85,55 @@ class Vocabulary(Recipe):
         return cls(_with_eos(tokenizer, eos), eos, "character")
 
     @classmethod
-    def words(cls, texts: Iterable[str], size: int = 4096, eos: str = EOS) -> Vocabulary:
-        """One token a word between white space: the most frequent words of ``texts``, ties in alphabetical order.
+    def words(
+        cls,
+        texts: Iterable[str],
+        size: int = 4096,
+        eos: str = EOS,
+        segmenter: str = "whitespace",
+        stop_words: Iterable[str] | str | os.PathLike = (),
+    ) -> Vocabulary:
+        """One token a word: the most frequent words of ``texts``, ties in alphabetical order.
 
-        Any other word is encoded as ``<unk>``, which is no action. White space is decoded as single spaces.
+        Any other word is encoded as ``<unk>``, which is no action.
 
         Args:
             texts: what the words are counted in.
             size: the largest V allowed, at least 3: EOS and ``<unk>`` are in it.
             eos: the token that ends a text; no word of the vocabulary.
+            segmenter: "whitespace": words stand between white space, which is decoded as single spaces. "jieba": words
+                of Chinese as the package jieba finds them, spaces and punctuation among them. Every character of
+                ``texts`` counts as a word, too, and a word that is not in the vocabulary is written in characters: a
+                text of characters that are is decoded as it was. A file of its tokenizer cannot encode by itself.
+            stop_words: words to leave out, or the path of a file, UTF-8, one a line; by default none. They are no
+                tokens and are skipped in encoding, in prompts as in references: a reference that has one cannot be
+                written any more, so that tasks ask for ``lossy=True``.
+
+        Raises:
+            ValueError, TypeError, FileNotFoundError: an argument that is not as above; no word is left.
+            ImportError: jieba is not installed.
         """
         _check_size("words", size, 3)
-        tokenizer = Tokenizer(models.WordLevel(unk_token=UNKNOWN))
-        tokenizer.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
-        trainer = trainers.WordLevelTrainer(vocab_size=size - 1, special_tokens=[UNKNOWN], show_progress=False)
-        tokenizer.train_from_iterator(_several(texts), trainer)
-        if tokenizer.get_vocab_size() < 2:
+        cut, counts, characters = WordCut(segmenter, stop_words), Counter(), Counter()
+        for text in _several(texts):
+            counts.update(cut(text))
+            if segmenter == "jieba":
+                characters.update(text)
+        counts |= characters  # the larger count of each
+        for word in (UNKNOWN, *cut.stop_words):
+            counts.pop(word, None)
+        words = sorted(counts, key=lambda word: (-counts[word], word not in characters, word))[: size - 2]
+        if not words:
             raise ValueError("a word vocabulary needs texts with at least one word, got none")
-        return cls(_with_eos(tokenizer, eos), eos, "word")
+        tokenizer = Tokenizer(models.WordLevel({w: i for i, w in enumerate([UNKNOWN, *words])}, unk_token=UNKNOWN))
+        tokenizer.add_special_tokens([UNKNOWN])
+        if segmenter == "jieba":
+            tokenizer.decoder = decoders.Fuse()
+            cut = WordCut(segmenter, cut.stop_words, known=words)
+        else:
+            tokenizer.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
+        by_library = segmenter == "whitespace" and not cut.stop_words
+        return cls(_with_eos(tokenizer, eos), eos, "word", None if by_library else cut)
 
     @classmethod
     def byte_bpe(cls, texts: Iterable[str], size: int = 512, eos: str = EOS) -> Vocabulary:
@@ -149,13 +184,16 @@ class Vocabulary(Recipe):
         """
         if self._alphabet is not None:
             return self._alphabet.encode(text)
-        return np.array(self.tokenizer.encode(text, add_special_tokens=False).ids, np.int32)
+        given = self.cut(text) if self.cut else text
+        found = self.tokenizer.encode(given, is_pretokenized=self.cut is not None, add_special_tokens=False)
+        return np.array(found.ids, np.int32)
 
     def encode_all(self, texts: Iterable[str]) -> list[np.ndarray]:
         """:meth:`encode` of each text."""
         if self._alphabet is not None:
             return [self._alphabet.encode(text) for text in texts]
-        found = self.tokenizer.encode_batch_fast(list(texts), add_special_tokens=False)
+        given = list(map(self.cut, texts)) if self.cut else list(texts)
+        found = self.tokenizer.encode_batch_fast(given, is_pretokenized=self.cut is not None, add_special_tokens=False)
         return [np.array(encoding.ids, np.int32) for encoding in found]
 
     def encode_flat(self, texts: Sequence[str]) -> tuple[np.ndarray, list[int]]:
@@ -200,8 +238,9 @@ class Vocabulary(Recipe):
 
     @cached_property
     def fingerprint(self) -> str:
-        """sha256, hex: the same for vocabularies with the same tokenizer (as JSON) and EOS id."""
-        return hashlib.sha256(f"{self.tokenizer.to_str()}\n{self.eos}".encode()).hexdigest()
+        """sha256, hex: the same for vocabularies with the same tokenizer (as JSON), EOS id and way to cut words."""
+        cut = f"\n{self.cut}" if self.cut else ""
+        return hashlib.sha256(f"{self.tokenizer.to_str()}\n{self.eos}{cut}".encode()).hexdigest()
 
     def __len__(self) -> int:
         return self.size

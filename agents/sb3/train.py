@@ -88,6 +88,8 @@ def train(args: TrainArgs) -> Result:
                 device=args.device,
                 **settings["hyperparams"],
             )
+    if vectors := model.policy_kwargs["features_extractor_kwargs"].get("vectors"):
+        print(vectors)  # how many tokens have one
     if not resuming:
         _clear(folder)
     write_json(folder / "config.json", config)

@@ -36,8 +36,8 @@ _COUNTS = {"character": len, "word": count_words}  # the tokens of a text withou
 class GeneratedTask(Task):
     """A task that makes its episodes: subclasses give :meth:`generate` and ``metric``.
 
-    Splits are disjoint by prompt: of all prompts 8 in 10 are train, 1 validation, 1 test, by a checksum (where
-    :meth:`generate` takes what is its split's alone, ``_split_of`` may say so).
+    Splits are disjoint by prompt, or by what :meth:`identity` says: of all prompts 8 in 10 are train, 1 validation,
+    1 test, by a checksum (where :meth:`generate` takes what is its split's alone, ``_split_of`` may say so).
     Episodes that do not fit are never returned; ``dropped`` counts them among the first 100 generated.
     Tasks whose prompt is always the same set ``one_prompt = True``: all splits are then the same.
 
@@ -92,13 +92,17 @@ class GeneratedTask(Task):
     def generate(self, rng: np.random.Generator) -> Episode:
         """Make an episode, of whatever split."""
 
+    def identity(self, episode: Episode) -> str:
+        """What no two splits share: the prompt, or what several prompts may say."""
+        return episode.prompt
+
     def __len__(self):
         return self.fixed_episodes
 
     def sample(self, rng):
         for _ in range(_TRIES):
             episode = self.generate(rng)
-            if (self.one_prompt or self._split_of(episode.prompt) == self.split) and not self._misfit(episode):
+            if (self.one_prompt or self._split_of(self.identity(episode)) == self.split) and not self._misfit(episode):
                 return episode
         raise ValueError(
             f"{type(self).__name__}: none of {_TRIES} generated episodes is in split {self.split!r} and fits "
@@ -119,8 +123,8 @@ class GeneratedTask(Task):
         return "reference too long" if any([count(r) >= self.budget for r in episode.references]) else None
 
     @staticmethod
-    def _split_of(prompt: str) -> str:
-        remainder = zlib.crc32(prompt.encode()) % 10
+    def _split_of(identity: str) -> str:
+        remainder = zlib.crc32(identity.encode()) % 10
         return "test" if remainder == 9 else "validation" if remainder == 8 else "train"
 
     def _training_texts(self, alphabet: str) -> list[str]:
@@ -128,7 +132,7 @@ class GeneratedTask(Task):
         texts = [alphabet]
         for _ in range(1000):
             episode = self.generate(rng)
-            if self.one_prompt or self._split_of(episode.prompt) == "train":
+            if self.one_prompt or self._split_of(self.identity(episode)) == "train":
                 texts += [episode.prompt, *episode.references]
         return texts
 
