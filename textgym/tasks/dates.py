@@ -98,7 +98,7 @@ class Dates(OneEpisodeTask):
     Default: `delta` of the true score, the share of the wanted dates that is there (:class:`DatesFound`): the last
     digit of each date pays 1 / `dates`, all else 0, so that this is a task of exploration. A date that was there
     before, or that is none, pays nothing. An empty text scores 0; an agent that draws tokens uniformly finds a date in
-    1 of 3,000 episodes.
+    1 of 3,500 episodes.
 
     ## Starting state
     The prompt, no text: always the same.
