@@ -7,12 +7,16 @@ import pytest
 
 from textgym.registration import IDS
 
+NEEDS = {"ReasoningGym-v0": "reasoning_gym"}  # ids of packages that not everybody has installed
+
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch is loaded: on small tensors more threads are slower
 
 
 @pytest.fixture(scope="session", params=IDS)
 def env_id(request):
     """Every registered id. One a session, so that the tests of an id stand together and its data is read once."""
+    if request.param in NEEDS:
+        pytest.importorskip(NEEDS[request.param])
     return f"textgym/{request.param}"
 
 

@@ -317,7 +317,7 @@ def test_masks_of_no_rows_of_no_words_and_of_texts_beyond_repair(name):
 
 
 def test_errors():
-    with pytest.raises(ValueError, match="unknown language 'fr'. Allowed: en, zh"):
+    with pytest.raises(ValueError, match="unknown language 'fr'. Allowed: chinese, english"):
         EntityTagging("fr")
     with pytest.raises(TypeError):
         Classification(topics=3)

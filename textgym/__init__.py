@@ -3,6 +3,7 @@
 from importlib import import_module
 
 from textgym.envs.single import TextGenEnv
+from textgym.envs.turns import TokenWrapper, TurnWrapper
 from textgym.envs.vector import TextGenVectorEnv
 from textgym.episode import Episode, Step
 from textgym.errors import InvalidAction, ResetNeeded, RewardError
@@ -116,6 +117,8 @@ __all__ = [
     "TextGenVectorEnv",
     "TokenBLEU",
     "TokenMatch",
+    "TokenWrapper",
+    "TurnWrapper",
     "Vocabulary",
     "from_trl",
     "make_metric",

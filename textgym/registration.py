@@ -55,6 +55,12 @@ IDS: dict[str, tuple[str, dict[str, Any], str]] = {
     "DialogueTurnsZh-v0": ("dialogue:Dialogue", {"turns": 3, "language": "chinese"}, "delta"),
     "QuestionAnswering-v0": ("question_answering:QuestionAnswering", {"facts": 4}, "delta"),
     "QuestionAnsweringLarge-v0": ("question_answering:QuestionAnswering", {"facts": 8, "hops": 2}, "delta"),
+    "IncreasingNumbers-v0": ("increasing:IncreasingNumbers", {}, "delta"),
+    "Dates-v0": ("dates:Dates", {}, "delta"),
+    "Keywords-v0": ("keywords:Keywords", {}, "delta"),
+    "Couplet-v0": ("couplet:Couplet", {}, "delta"),
+    "CoupletZh-v0": ("couplet_chinese:CoupletChinese", {}, "delta"),
+    "ReasoningGym-v0": ("reasoning_gym:ReasoningGym", {}, "terminal"),
 }
 
 

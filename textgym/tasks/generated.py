@@ -141,3 +141,48 @@ class GeneratedTask(Task):
             if self.one_prompt or self._split_of(self.identity(episode)) == "train":
                 texts += [episode.prompt, *episode.references]
         return texts
+
+
+class OneEpisodeTask(GeneratedTask):
+    """A task with one episode, the same in every split. Trained vocabularies do not see its references.
+
+    Args:
+        episode: the one.
+        alphabet: every character that the references may contain.
+        text_length: characters of the longest text; the budget is one more, for EOS.
+        split, tokenizer, budget, lossy: as for every task.
+    """
+
+    one_prompt = True
+
+    def __init__(
+        self,
+        episode: Episode,
+        alphabet: str,
+        text_length: int,
+        *,
+        split: str = "train",
+        tokenizer="character",
+        budget: int | None = None,
+        lossy: bool = False,
+    ):
+        self._episode = episode
+        super().__init__(
+            alphabet + episode.prompt,
+            len(episode.prompt),
+            text_length,
+            split=split,
+            tokenizer=tokenizer,
+            budget=budget,
+            lossy=lossy,
+        )
+
+    def generate(self, rng):
+        return self._episode
+
+    def from_prompt(self, prompt, references=()):
+        """The episode of a prompt that a user gives; without references, the task's own are the ones."""
+        return Episode(prompt, references or self._episode.references)
+
+    def _training_texts(self, alphabet):
+        return [alphabet]  # pairs merged from the references would give them away
