@@ -79,10 +79,12 @@ BUILTINS = {name: getattr(builtins, name) for name in FUNCTIONS}
 
 def evaluated(text, names=NAMES):
     """(value, None), or (None, the exception), by Python."""
-    try:
-        return eval(text, {"__builtins__": BUILTINS, **names}), None  # comprehensions see globals only
-    except Exception as error:
-        return None, error
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of what is wrong as to types
+        try:
+            return eval(text, {"__builtins__": BUILTINS, **names}), None  # comprehensions see globals only
+        except Exception as error:
+            return None, error
 
 
 # expressions that are right as to types, most of the time; words in capitals stand for one of their forms

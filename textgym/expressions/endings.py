@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from functools import lru_cache
-from keyword import kwlist
 
 from textgym.expressions.syntax import Prefix, extend, is_complete
 
@@ -15,18 +14,23 @@ def ending(prefix: Prefix) -> str:
 
     Brackets are left one after the other: how the inner one was left does not matter to the outer ones.
     """
+    inner, outer = split_open(prefix)
+    return _way_out(*inner) + closing(outer)
+
+
+def closing(open: str) -> str:
+    """A shortest text that closes these brackets, the last one first, after an expression in it."""
+    return "".join([_way_out("after", "", place) for place in open[::-1]])
+
+
+def split_open(prefix: Prefix) -> tuple[Prefix, str]:
+    """The prefix with its innermost bracket alone, and the brackets around that."""
     mode, token, open = prefix
-    if mode in _WHERE_NAMES_STAND and (token[:1].isalpha() or token[:1] == "_") and token not in (*kwlist, "i"):
-        token = "a"  # all names are alike, but for the beginning of `in`
-    outer = len(open.rstrip("T")) - 1  # targets are left together with their comprehension
-    return "".join([_way_out(mode, token, open[max(outer, 0) :]), *map(_closed, open[: max(outer, 0)][::-1])])
+    outer = max(len(open.rstrip("T")) - 1, 0)  # targets are left together with their comprehension
+    return Prefix(mode, token, open[outer:]), open[:outer]
 
 
-def _closed(place: str) -> str:
-    return _way_out("after", "", place)
-
-
-@lru_cache(maxsize=1 << 12)
+@lru_cache(maxsize=1 << 14)
 def _way_out(mode: str, token: str, open: str) -> str:
     """A shortest text that makes it an expression, where these brackets are all that is open."""
     first = Prefix(mode, token, open)

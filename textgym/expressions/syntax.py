@@ -34,7 +34,8 @@ class Prefix(NamedTuple):
 
     Attributes:
         mode: what the complete tokens ask for, a key of this module's ``_WANTED``.
-        token: the last token, where more characters could belong to it; else "". Cut to what matters.
+        token: the last token, where more characters could belong to it; else "". Only what matters of it: one quote
+            of a string, "_" for a name that is not the beginning of a keyword.
         open: the brackets and conditions that are open, the innermost last; a letter of ``_PLACES`` each.
     """
 
@@ -105,7 +106,7 @@ _PLACES = {
     "?": _Place(condition=False),  # between `if` and `else`
     "T": _Place(")"),  # a tuple of targets
 }
-_WORD = 9  # characters of a word that matter: one more than the longest keyword has
+_BEGINNINGS = {keyword[:end] for keyword in kwlist for end in range(1, len(keyword) + 1)}
 _LONGER = {"=": "=", "!": "=", "<": "=<", ">": "=>", "*": "*", "/": "/"}  # operators -> what may belong to them, too
 
 
@@ -148,7 +149,7 @@ def _add(prefix: Prefix, character: str) -> Prefix | None:
             if character in _LONGER[token]:
                 return Prefix("right", "", open)
         elif _in_word(character):
-            return _add_to_word(mode, (token + character)[:_WORD], open)
+            return _add_to_word(mode, token + character, open)
     ended = _end_token(prefix)
     return None if ended is None else _begin_token(ended.mode, character, ended.open)
 
@@ -174,7 +175,7 @@ def _add_to_word(mode: str, word: str, open: str) -> Prefix | None:
     """``word`` may be unfinished: it has to be the beginning of one that may stand there."""
     if mode in _AFTER or mode in ("in", "targeted"):
         return Prefix(mode, word, open) if any(w.startswith(word) for w in _operators(mode, open)) else None
-    return Prefix(mode, word, open)
+    return Prefix(mode, word if word in _BEGINNINGS else "_", open)
 
 
 def _operators(mode: str, open: str) -> list[str]:
