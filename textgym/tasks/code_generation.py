@@ -24,7 +24,7 @@ from textgym.tokenizers import Vocabulary
 ALPHABET = string.ascii_lowercase + "ABCDEFNT" + string.digits + " \n'()*+,-./:<=>[]%!"
 _LONGEST_STEP = max(len(step.words) for steps in STEPS.values() for step in steps) + len(" and ")
 _LONGEST_EXAMPLE = 48
-_TRIES = 10_000
+_TRIES = 1_000
 _INPUTS = 40  # drawn for a specification, until enough of them tell something
 _SLACK = 16  # no character makes more than that missing
 _CACHED_ROWS = 1 << 15
