@@ -7,6 +7,7 @@ import re
 import tokenize
 import warnings
 
+from experiments.benchmarks.hostile_expressions import NAMES
 from textgym.expressions.functions import FUNCTIONS
 
 NODES = (
@@ -73,7 +74,6 @@ def plain(text):
     return not set("\n\t\f\\#") & set(between + outside)
 
 
-NAMES = {"x": [3, -1, 4, 1, 5], "k": 2, "s": "ab cab", "w": ["cab", "a", "bb"], "d": {"a": 1, "b": [2]}, "t": (1, "a")}
 BUILTINS = {name: getattr(builtins, name) for name in FUNCTIONS}
 
 
@@ -116,7 +116,7 @@ TEXT: TEXT.upper() | TEXT.lower() | TEXT.title() | TEXT.capitalize() | TEXT.swap
   | max(WORDS, key=len, default='') | min(WORDS) | chr(INT + 97) | (TEXT or STR) | STR
 WRD: w | [] | ['a', 'b'] | s.split()
 WORDS: TEXT.split() | TEXT.split(STR) | TEXT.split(None, 1) | [w[::-1] for w in WORDS]
-  | sorted(WORDS, key=len, reverse=TRUTH)
+  | sorted(WORDS, key=len, reverse=bool(TRUTH))
   | [c + STR for w in WORDS for c in w if TRUTH] | list(map(str, LIST)) | list(TEXT)
   | sorted(d.keys(), reverse=True) | WRD
 TRUTH: True | False | k > 1 | not x | k in x | 'a' in s | (NUMBER COMPARED NUMBER COMPARED INT) | (ANY == ANY)
