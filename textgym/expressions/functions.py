@@ -53,7 +53,7 @@ def _chr(run: Interpreter, value, /):
     return chr(value)
 
 
-def _range(run: Interpreter, *limits):
+def _range(run: Interpreter, /, *limits):
     return run.kept(range(*limits))
 
 
@@ -108,7 +108,7 @@ def _keys(run: Interpreter, values: list, key: Function | None) -> list:
     return values if key is None else run.kept([run.call(key, [value]) for value in values])
 
 
-def _zip(run: Interpreter, *several):
+def _zip(run: Interpreter, /, *several):
     return zip(*map(run.items, several))  # noqa: B905
 
 
@@ -160,7 +160,7 @@ def _own(kind: type, name: str) -> Function:
     """A method whose result is at most a few times as large as what it is given."""
     method = getattr(kind, name)
 
-    def call(run: Interpreter, owner, *arguments):
+    def call(run: Interpreter, owner, /, *arguments):
         run.spend(size_of(owner) + sum(map(size_of, arguments)))
         return run.kept(method(owner, *arguments))
 
@@ -183,7 +183,7 @@ def _replace(run: Interpreter, text: str, old: str, new: str, count: int = -1, /
 def _padded(name: str) -> Function:
     method = getattr(str, name)
 
-    def call(run: Interpreter, text: str, width: int, *fill):
+    def call(run: Interpreter, text: str, width: int, /, *fill):
         checked_size(width)
         return run.kept(method(text, width, *fill))
 

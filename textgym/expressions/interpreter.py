@@ -206,6 +206,9 @@ class Interpreter:
             raise ExpressionError(f"methods take no keywords, got {', '.join(keywords)}")
         return methods[name](self, owner, *[self.value(argument, names) for argument in node.args])
 
+    def attribute(self, node: ast.Attribute, names):
+        raise ExpressionError(f"attributes are there to be called, as methods: .{node.attr}(...)")
+
     def list_comprehension(self, node: ast.ListComp, names):
         return self.kept(list(self.comprehension(node, names)))
 
@@ -252,6 +255,7 @@ _NODES: dict[type[ast.expr], Callable[[Interpreter, Any, dict[str, Any]], Any]] 
     ast.IfExp: Interpreter.condition,
     ast.Subscript: Interpreter.subscript,
     ast.Call: Interpreter.called,
+    ast.Attribute: Interpreter.attribute,
     ast.ListComp: Interpreter.list_comprehension,
     ast.GeneratorExp: Interpreter.comprehension,
 }

@@ -120,7 +120,7 @@ class CodeGeneration(GeneratedTask):
         lossy: bool = False,
     ):
         self.steps = whole_number("steps", steps, 1, 6)
-        self.program_arguments = whole_number("arguments", arguments, 1, 2)
+        self.program_arguments = whole_number("arguments", arguments, 1, 2)  # every task has `arguments` of its own
         self.examples = whole_number("examples", examples, 1, 6)
         self.cases = whole_number("cases", cases, 2, 12)
         self.text_length = 16 + 16 * self.steps
