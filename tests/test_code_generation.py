@@ -244,8 +244,8 @@ def by_definition(task, text):
     """Where an expression can still be written in the tokens that are left."""
     room = task.budget - len(text)
     legal = np.zeros(task.vocabulary.size, bool)
-    for character, id in task._ids.items():
-        longer = extend(BEGINNING, text + character)
+    for id in np.flatnonzero(task.vocabulary.legal):
+        longer = extend(BEGINNING, text + task.vocabulary.decode([id]))
         legal[id] = longer is not None and len(ending(longer)) <= room - 1
     legal[task.vocabulary.eos] = is_complete(extend(BEGINNING, text)) or not legal.any()
     return legal
@@ -285,10 +285,19 @@ def test_the_mask_lets_references_pass():
         assert write(env, episode.references[0], options={"index": i})[-1][4]["score"] == 1.0
 
 
-def test_the_mask_is_for_characters():
-    env = gym.make("textgym/CodeGeneration-v0", mask="task", tokenizer="byte_bpe")
-    with pytest.raises(ValueError, match="tokenizer='character'"):
-        env.reset(seed=0)
+def test_the_mask_in_bytes():
+    tokenizer = {"name": "byte_bpe", "size": 300}
+    env = gym.make(
+        "textgym/CodeGeneration-v0", mask="task", tokenizer=tokenizer, budget=20, on_illegal="raise"
+    ).unwrapped
+    rng = np.random.default_rng(0)
+    for seed in range(5):
+        _, info = env.reset(seed=seed)
+        over = False
+        while not over:
+            _, _, over, _, info = env.step(rng.choice(np.flatnonzero(info["action_mask"])))
+        assert is_complete(extend(BEGINNING, info["text"])), info["text"]
+    write(env, "x[1:]", options={"index": 0})
 
 
 # Instant terms

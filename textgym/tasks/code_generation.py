@@ -17,9 +17,9 @@ from textgym.expressions.endings import closing, split_open
 from textgym.expressions.syntax import MAX_OPEN
 from textgym.metrics import CasesPassed
 from textgym.tasks.generated import GeneratedTask
+from textgym.tasks.grammar import LegalTokens
 from textgym.tasks.program_steps import STEPS
 from textgym.tasks.programs import Program, draw_inputs, draw_program
-from textgym.tokenizers import Vocabulary
 
 ALPHABET = string.ascii_lowercase + "ABCDEFNT" + string.digits + " \n'()*+,-./:<=>[]%!"
 _LONGEST_STEP = max(len(step.words) for steps in STEPS.values() for step in steps) + len(" and ")
@@ -27,7 +27,7 @@ _LONGEST_EXAMPLE = 48
 _TRIES = 1_000
 _INPUTS = 40  # drawn for a specification, until enough of them tell something
 _SLACK = 16  # no character makes more than that missing
-_CACHED_ROWS = 1 << 15
+_PRINTABLE = "".join(map(chr, range(32, 127)))
 
 
 class Case(NamedTuple):
@@ -70,8 +70,9 @@ class CodeGeneration(GeneratedTask):
 
     ## Action space
     `Discrete(V)`: the tokens of the vocabulary, here small letters, `ABCDEFNT`, digits, space, line feed,
-    `'()*+,-./:<=>[]%!` and EOS, `V = 64`. With `mask="task"` (characters only) exactly those are legal after which the
-    text can still be completed to an expression within the budget, and EOS where it is one: every text then is one.
+    `'()*+,-./:<=>[]%!` and EOS, `V = 64`. With `mask="task"` exactly those are legal after which the text can still be
+    completed to an expression within the budget, and EOS where it is one: every text then is one. Other vocabularies
+    need a token for each ASCII character to ensure this, and their masks are slow.
 
     ## Observation space
     `Box(0, V, (prompt_length + budget,), int32)`: the prompt, right-aligned in `prompt_length` columns (with characters
@@ -124,14 +125,12 @@ class CodeGeneration(GeneratedTask):
         self.examples = whole_number("examples", examples, 1, 6)
         self.cases = whole_number("cases", cases, 2, 12)
         self.text_length = 16 + 16 * self.steps
-        self._rows: dict[tuple[Prefix, int], np.ndarray] = {}  # what is written, and room -> legal tokens, bool (V,)
         super().__init__(
             ALPHABET,
             self.steps * _LONGEST_STEP + self.examples * (1 + _LONGEST_EXAMPLE),
             self.text_length,
             split=split,
-            # the alphabet is known: no need to make a thousand episodes for it
-            tokenizer=Vocabulary.characters(ALPHABET) if tokenizer == "character" else tokenizer,
+            tokenizer=tokenizer,
             budget=budget,
             lossy=lossy,
         )
@@ -159,9 +158,9 @@ class CodeGeneration(GeneratedTask):
                 if hidden:
                     return _episode(program.sentence, examples, hidden, program.parameters, references)
 
-    @staticmethod
-    def _split_of(prompt):
-        return GeneratedTask._split_of(prompt.partition("\n")[0])  # the sentence, whatever the examples
+    def identity(self, episode):
+        """The sentence, whatever the examples."""
+        return episode.prompt.partition("\n")[0]
 
     def _cases_of(self, program: Program, rng: np.random.Generator) -> tuple[list[Case], list[Case]]:
         """Examples and hidden cases that no constant, argument or shorter program passes; two empty lists: none found.
@@ -213,9 +212,11 @@ class CodeGeneration(GeneratedTask):
         return _episode(prompt.partition("\n")[0], cases, cases, ["x", "k"][: counts.pop()], references)
 
     def legal_tokens(self, tokens, lengths, episodes):
-        """The characters after which the text can be completed to an expression within the budget; EOS after one.
+        """The tokens after which the text can be completed to an expression within the budget; EOS after one.
 
-        For the vocabulary of characters only. EOS alone where nothing else is legal.
+        EOS alone where nothing else is legal. Tokens of other vocabularies than characters are legal where what is then
+        missing fits with a token for each character, which byte-level ones have; their characters are gone through anew
+        for every text.
 
         Args:
             tokens: int32 (k, prompt_length + budget), prompts and texts laid out as in the observation.
@@ -224,41 +225,30 @@ class CodeGeneration(GeneratedTask):
 
         Returns:
             bool (k, V), a fresh array.
-
-        Raises:
-            ValueError: another vocabulary.
         """
-        if not self._by_character:
-            raise ValueError(
-                f"mask 'task' of CodeGeneration is for tokenizer='character', not for {self.vocabulary.kind!r}"
-            )
-        texts = self.vocabulary.decode_rows(tokens[:, self.prompt_length :], lengths)
-        rows = [self._row(extend(BEGINNING, text), self.budget - len(text)) for text in texts]
+        texts = [ids[:n] for ids, n in zip(tokens[:, self.prompt_length :].tolist(), lengths.tolist(), strict=True)]
+        rows = [self._row(extend(BEGINNING, self.vocabulary.decode(ids)), ids) for ids in texts]
         return np.array(rows, bool).reshape(len(rows), self.vocabulary.size)
 
-    def _row(self, prefix: Prefix | None, room: int) -> np.ndarray:
-        """The legal tokens, bool (V,), where ``room`` more may be written."""
-        outer = ""
-        if prefix is not None:
-            if len(prefix.open) < MAX_OPEN:  # then a character matters to the innermost bracket only
+    def _row(self, prefix: Prefix | None, ids: list[int]) -> np.ndarray:
+        """The legal tokens after ``ids``, which have led to ``prefix``, bool (V,)."""
+        room = self.budget - len(ids)
+        if prefix is not None and self._by_character:
+            ids = []  # a character is the same after any other
+            if len(prefix.open) < MAX_OPEN:  # and then matters to the innermost bracket only
                 prefix, outer = split_open(prefix)
-            room = min(room - len(closing(outer)), len(ending(prefix)) + _SLACK)
-        row = self._rows.get((prefix, room))
-        if row is None:
-            if len(self._rows) >= _CACHED_ROWS:
-                self._rows.clear()
-            row = np.zeros(self.vocabulary.size, bool)
-            for character, id in self._ids.items():
-                longer = extend(prefix, character)
-                row[id] = longer is not None and len(ending(longer)) < room
-            row[self.vocabulary.eos] = is_complete(prefix) or not row.any()
-            self._rows[prefix, room] = row
-        return row
+                room -= len(closing(outer))
+            room = min(room, len(ending(prefix)) + _SLACK)
+
+        def allows(characters: str) -> bool:
+            longer = extend(prefix, characters)
+            return longer is not None and len(ending(longer)) < room
+
+        return self._legal.after(ids, (prefix, room), allows, is_complete(prefix))
 
     @cached_property
-    def _ids(self) -> dict[str, int]:
-        ids = np.flatnonzero(self.vocabulary.legal).tolist()
-        return {self.vocabulary.decode([id]): id for id in ids if id != self.vocabulary.eos}
+    def _legal(self) -> LegalTokens:
+        return LegalTokens(self.vocabulary, _PRINTABLE)
 
 
 def _all_steps_show(program: Program, cases: Sequence[Case], least: int) -> bool:
