@@ -52,7 +52,7 @@ class CasesPassed(Metric):
     """
 
     def __init__(self, cases: str = "visible_examples"):
-        self.name = one_of("cases", cases, CASES)
+        self.cases = self.name = one_of("cases", cases, CASES)
 
     def start(self, episode):
         return _CasesProgress(self, episode)
