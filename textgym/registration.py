@@ -27,6 +27,8 @@ IDS: dict[str, tuple[str, dict[str, Any], str]] = {
     "SpellingNoisy-v0": ("spelling:Spelling", {"length": 10, "corruption": 0.5}, "delta"),
     "SpellingLong-v0": ("spelling:Spelling", {"length": 30, "corruption": 0.3}, "delta"),
     "SpellingLongNoisy-v0": ("spelling:Spelling", {"length": 30, "corruption": 0.5}, "delta"),
+    "CodeGeneration-v0": ("code_generation:CodeGeneration", {"steps": 2}, "delta"),
+    "CodeGenerationLarge-v0": ("code_generation:CodeGeneration", {"steps": 4, "arguments": 2}, "delta"),
     "Completion-v0": ("completion:Completion", {}, "delta"),
     "DocSummary-v0": ("doc_summary:DocSummary", {}, "delta"),
     "Sentiment-v0": ("sentiment:Sentiment", {}, "delta:naive_bayes"),

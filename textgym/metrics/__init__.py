@@ -11,6 +11,7 @@ from textgym.metrics.base import BatchMetric, BatchProgress, FunctionMetric, Met
 from textgym.metrics.bleu import BLEU
 from textgym.metrics.chrf import ChrF
 from textgym.metrics.classifier import ClassifierProbability
+from textgym.metrics.code import CasesPassed, ValidPrefix
 from textgym.metrics.diversity import Distinct, Length, Repetition
 from textgym.metrics.edit_distance import EditDistance
 from textgym.metrics.embedding import EmbeddingSimilarity
@@ -59,6 +60,9 @@ METRICS: dict[str, Callable[..., BatchMetric]] = {
     "embedding_similarity": EmbeddingSimilarity,
     "naive_bayes": NaiveBayes,
     "classifier_probability": ClassifierProbability,
+    "valid_prefix": ValidPrefix,
+    "visible_examples": partial(CasesPassed, "visible_examples"),
+    "hidden_cases": partial(CasesPassed, "hidden_cases"),
 }
 
 
@@ -114,6 +118,7 @@ __all__ = [
     "TER",
     "BatchMetric",
     "BatchProgress",
+    "CasesPassed",
     "CharacterMatch",
     "ChrF",
     "ClassifierProbability",
@@ -136,6 +141,7 @@ __all__ = [
     "SlotAccuracy",
     "TokenBLEU",
     "TokenMatch",
+    "ValidPrefix",
     "WholeText",
     "make_metric",
     "metric",
