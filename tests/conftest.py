@@ -3,9 +3,11 @@
 import os
 import re
 
+import gymnasium as gym
 import pytest
+from own_data import GIVEN
 
-from textgym.registration import IDS
+from textgym.registration import IDS, register
 
 NEEDS = {"ReasoningGym-v0": "reasoning_gym"}  # ids of packages that not everybody has installed
 
@@ -13,11 +15,20 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch is loaded: on smal
 
 
 @pytest.fixture(scope="session", params=IDS)
-def env_id(request):
-    """Every registered id. One a session, so that the tests of an id stand together and its data is read once."""
-    if request.param in NEEDS:
-        pytest.importorskip(NEEDS[request.param])
-    return f"textgym/{request.param}"
+def env_id(request, tmp_path_factory):
+    """Every registered id. One a session, so that the tests of an id stand together and its data is read once.
+
+    An id that needs an argument is registered once more as ``tests/...``, with what :data:`own_data.GIVEN` gives it."""
+    name = request.param
+    if name in NEEDS:
+        pytest.importorskip(NEEDS[name])
+    if name not in GIVEN:
+        return f"textgym/{name}"
+    if f"tests/{name}" not in gym.registry:
+        task, arguments, reward = IDS[name]
+        given = GIVEN[name](tmp_path_factory.mktemp(name))
+        register(f"tests/{name}", f"textgym.tasks.{task}", reward=reward, **arguments, **given)
+    return f"tests/{name}"
 
 
 @pytest.fixture(scope="session")

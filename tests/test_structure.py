@@ -33,6 +33,7 @@ ORDER = [
 ]
 PLACE = {name: place for place, names in enumerate(ORDER) for name in names.split()}
 HEAVY = ["torch", "stable_baselines3", "sb3_contrib", "transformers", "matplotlib", "pandas", "scipy", "tensorboard"]
+HEAVY += ["datasets", "pyarrow"]
 FILES = [file for folder in ("textgym", "agents", "experiments") for file in sorted((ROOT / folder).rglob("*.py"))]
 
 

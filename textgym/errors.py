@@ -26,6 +26,22 @@ class RewardError(RuntimeError):
     """A reward raised, or returned something that is no finite number. ``reset`` before the next step."""
 
 
+class ArgumentNeeded(ValueError):
+    """A task that cannot be made without an argument, such as data, was to be made without it.
+
+    Args:
+        needs: what it needs, in a few words.
+        more: what can be given.
+    """
+
+    def __init__(self, needs: str, more: str):
+        super().__init__(needs, more)
+        self.needs = needs
+
+    def __str__(self) -> str:
+        return ": ".join(self.args)
+
+
 def said(error: Exception) -> str:
     """An exception in one line."""
     return str(error) if isinstance(error, RewardError) else f"{type(error).__name__}: {error}"

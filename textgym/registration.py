@@ -63,6 +63,23 @@ IDS: dict[str, tuple[str, dict[str, Any], str]] = {
     "Couplet-v0": ("couplet:Couplet", {}, "delta"),
     "CoupletZh-v0": ("couplet_chinese:CoupletChinese", {}, "delta"),
     "ReasoningGym-v0": ("reasoning_gym:ReasoningGym", {}, "terminal"),
+    "Dataset-v0": ("own_data:Dataset", {}, "delta"),
+    "TranslationDataset-v0": (
+        "own_data:Dataset",
+        {"prompt": "{source}", "reference": "{target}", "metric": "chrf"},
+        "delta",
+    ),
+    "SummarizationDataset-v0": (
+        "own_data:Dataset",
+        {"prompt": "{article}", "reference": "{highlights}", "metric": "rougeL"},
+        "delta",
+    ),
+    "DialogueDataset-v0": ("own_data:Dataset", {"prompt": "{mr}", "reference": "{ref}", "metric": "bleu"}, "delta"),
+    "QuestionAnsweringDataset-v0": (
+        "own_data:Dataset",
+        {"prompt": "{context}\n{question}", "reference": "{answers.text}", "metric": "answer_f1"},
+        "delta",
+    ),
 }
 
 

@@ -7,6 +7,7 @@ import json
 from typing import Any
 
 from textgym.commands.environment import summary
+from textgym.errors import ArgumentNeeded
 from textgym.registration import IDS
 from textgym.tasks import SPLITS, GeneratedTask, make_task
 
@@ -24,6 +25,9 @@ def list_ids(args: argparse.Namespace) -> None:
     line = f"{{:{max(map(len, IDS))}}} {{:>5}} {{:>6}} {{:>6}}  {{:16}} {{:9}} {{:>7}}  {{}}"
     print(line.format("id", "V", "prompt", "budget", "episodes", "reward", "optimum", "description"))
     for row in rows:
+        if "needs" in row:
+            print(f"{row['id']}: {row['needs']}")
+            continue
         if "error" in row:
             print(f"{row['id']}: cannot be built here: {row['error']}")
             continue
@@ -35,7 +39,8 @@ def list_ids(args: argparse.Namespace) -> None:
 
 
 def _figures(name: str) -> dict[str, Any]:
-    """One line of the list as JSON values; ``id`` and ``error`` alone where the task cannot be built."""
+    """One line of the list as JSON values; where the task cannot be built, ``id`` and ``error`` alone, or, where that
+    takes an argument, ``needs``."""
     path, arguments, reward = IDS[name]
     try:
         task = make_task(f"textgym.tasks.{path}", **arguments)
@@ -45,6 +50,8 @@ def _figures(name: str) -> dict[str, Any]:
             other = {**arguments, "tokenizer": task.vocabulary}  # it is the same for every split: do not train it again
             splits = (make_task(f"textgym.tasks.{path}", **other, split=split) for split in SPLITS[1:])
             episodes = dict(zip(SPLITS, map(len, (task, *splits)), strict=True))
+    except ArgumentNeeded as error:
+        return {"id": name, "needs": error.needs}
     except (ValueError, RuntimeError, ImportError) as error:
         return {"id": name, "error": str(error)}
     return {

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import zlib
 from abc import abstractmethod
 from collections.abc import Callable, Sequence
 from typing import TypeVar
@@ -10,7 +9,7 @@ from typing import TypeVar
 import numpy as np
 
 from textgym.episode import Episode
-from textgym.tasks.base import SPLITS, Task
+from textgym.tasks.base import SPLITS, Task, split_of
 from textgym.tokenizers import Vocabulary, make_vocabulary
 
 _TRIES = 10_000
@@ -128,10 +127,7 @@ class GeneratedTask(Task):
             return "prompt too long"
         return "reference too long" if any([count(r) >= self.budget for r in episode.references]) else None
 
-    @staticmethod
-    def _split_of(identity: str) -> str:
-        remainder = zlib.crc32(identity.encode()) % 10
-        return "test" if remainder == 9 else "validation" if remainder == 8 else "train"
+    _split_of = staticmethod(split_of)
 
     def _training_texts(self, alphabet: str) -> list[str]:
         rng = np.random.default_rng(0)

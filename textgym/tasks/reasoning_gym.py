@@ -12,9 +12,8 @@ from typing import Any
 
 from textgym.episode import Episode
 from textgym.errors import one_of, unknown, whole_number
-from textgym.tasks.base import SPLITS
+from textgym.tasks.base import SPLITS, split_of
 from textgym.tasks.dataset import DatasetTask
-from textgym.tasks.generated import GeneratedTask
 from textgym.tokenizers import make_vocabulary
 
 # their scorers give the agent's text to eval(), directly or through sympy (reasoning-gym 0.1.25)
@@ -200,4 +199,4 @@ def _episode(index: int, entry: dict[str, Any]) -> Episode:
 
 
 def _split(episode: Episode) -> str:
-    return GeneratedTask._split_of(episode.prompt)
+    return split_of(episode.prompt)
