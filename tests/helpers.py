@@ -92,6 +92,12 @@ def some_tokens(rng, env, observations):
     return actions
 
 
+def a_word(env):
+    """The first token that is legal and does not end the text."""
+    vocabulary = env.unwrapped.vocabulary
+    return next(id for id in np.flatnonzero(vocabulary.legal).tolist() if id != vocabulary.eos)
+
+
 def check_splits(build, n=100):
     """``build(split)`` makes tasks with the same fixed episodes always; what n of them and n drawn ones are is their
     split's alone."""

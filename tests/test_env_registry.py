@@ -10,7 +10,7 @@ import gymnasium as gym
 import numpy as np
 import pytest
 from gymnasium.utils.env_checker import check_env
-from helpers import MASKED, assert_same, play, vector
+from helpers import MASKED, a_word, assert_same, play, vector
 
 from textgym import TextGenEnv, TextGenVectorEnv
 from textgym.registration import register, register_all
@@ -38,12 +38,6 @@ def no_warnings():
 
 def observing_masks(env_id):
     return gym.make(env_id, observe_mask=True, metrics=["cer"], reward=["delta", "terminal:token_match"], **MASKED)
-
-
-def a_word(env):
-    """The first token that is legal and does not end the text."""
-    vocabulary = env.unwrapped.vocabulary
-    return next(id for id in np.flatnonzero(vocabulary.legal).tolist() if id != vocabulary.eos)
 
 
 def test_gymnasium_finds_nothing_to_complain_about(env_id, capsys):

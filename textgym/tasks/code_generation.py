@@ -233,7 +233,7 @@ class CodeGeneration(GeneratedTask):
     def _row(self, prefix: Prefix | None, ids: list[int]) -> np.ndarray:
         """The legal tokens after ``ids``, which have led to ``prefix``, bool (V,)."""
         room = self.budget - len(ids)
-        if prefix is not None and self._by_character:
+        if prefix is not None and self.vocabulary.kind == "character":
             ids = []  # a character is the same after any other
             if len(prefix.open) < MAX_OPEN:  # and then matters to the innermost bracket only
                 prefix, outer = split_open(prefix)
