@@ -9,6 +9,8 @@ from own_data import GIVEN
 
 from textgym.registration import IDS, register
 
+NEEDS = {"ReasoningGym-v0": "reasoning_gym"}  # ids of packages that not everybody has installed
+
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch is loaded: on small tensors more threads are slower
 
 
@@ -18,6 +20,8 @@ def env_id(request, tmp_path_factory):
 
     An id that needs an argument is registered once more as ``tests/...``, with what :data:`own_data.GIVEN` gives it."""
     name = request.param
+    if name in NEEDS:
+        pytest.importorskip(NEEDS[name])
     if name not in GIVEN:
         return f"textgym/{name}"
     if f"tests/{name}" not in gym.registry:

@@ -1,5 +1,7 @@
 """What several test files share: comparing nested results, choosing tokens, a task and rewards of a user's own."""
 
+import itertools
+import pickle
 import re
 from inspect import signature
 
@@ -88,6 +90,26 @@ def some_tokens(rng, env, observations):
         elif choice < 0.8:
             actions[row] = env.vocabulary.eos
     return actions
+
+
+def a_word(env):
+    """The first token that is legal and does not end the text."""
+    vocabulary = env.unwrapped.vocabulary
+    return next(id for id in np.flatnonzero(vocabulary.legal).tolist() if id != vocabulary.eos)
+
+
+def check_splits(build, n=100):
+    """``build(split)`` makes tasks with the same fixed episodes always; what n of them and n drawn ones are is their
+    split's alone."""
+    found = {}
+    for split in ("train", "validation", "test"):
+        task = build(split)
+        again, rng = pickle.loads(pickle.dumps(task)), np.random.default_rng(0)
+        fixed = [task.episode(i) for i in range(n)]
+        assert fixed == [again.episode(i) for i in range(n)] and again.fingerprint == task.fingerprint
+        found[split] = {task.identity(episode) for episode in (*fixed, *(task.sample(rng) for _ in range(n)))}
+        assert len(found[split]) > 1.9 * n and not task.dropped
+    assert not any(found[a] & found[b] for a, b in itertools.combinations(found, 2))
 
 
 def vector(env_id, n, mode="SameStep", **kwargs):

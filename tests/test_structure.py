@@ -18,6 +18,7 @@ ORDER = [
     "textgym.episode",
     "textgym.replay",
     "textgym.ngram",
+    "textgym.expressions",
     "textgym.metrics",
     "textgym.tasks",
     "textgym.rewards",

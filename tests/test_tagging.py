@@ -19,8 +19,8 @@ from textgym.tasks.tagging import LANGUAGES, EntityTagging
 from textgym.tokenizers import Vocabulary
 
 TASKS = {
-    "en": ("tagging:EntityTagging", {"language": "en"}),
-    "zh": ("tagging:EntityTagging", {"language": "zh"}),
+    "english": ("tagging:EntityTagging", {"language": "english"}),
+    "chinese": ("tagging:EntityTagging", {"language": "chinese"}),
     "topic": ("classification:Classification", {}),
 }
 BYTES = {"name": "byte_bpe", "size": 300}
@@ -97,34 +97,34 @@ def test_what_stands_around_names_decides_what_they_are(name):
 @pytest.mark.parametrize("name", LANGUAGES)
 def test_names_of_other_splits_are_new(name):
     sentences = LANGUAGES[name]
-    kinds = ("given", "town") if name == "zh" else ("given", "family", "town")
+    kinds = ("given", "town") if name == "chinese" else ("given", "family", "town")
     months = {"April", "June"}  # in sentences of every split, and in those of train as names, too
     own = {split: {n for kind in kinds for n in sentences.names[split][kind]} - months for split in SPLITS}
     for split in SPLITS:
         written = [episode.prompt for episode in drawn(name, split)]
-        units = {unit for text in written for unit in text.split()} if name == "en" else None
+        units = {unit for text in written for unit in text.split()} if name == "english" else None
         for other in SPLITS:
             if other != split:
                 assert not own[split] & own[other]
                 assert units is None or not units & own[other]
                 assert not {e.prompt for e in drawn(name, other)} & set(written)
-    if name == "zh":
+    if name == "chinese":
         towns = sentences.names["test"]["town"]
         assert not any(town in e.prompt for e in drawn(name, "train") for town in towns)
 
 
 def test_half_of_the_names_in_training_are_unknown_words():
-    vocabulary = task("en").vocabulary
+    vocabulary = task("english").vocabulary
     known = {vocabulary.tokenizer.id_to_token(i) for i in range(vocabulary.size)}
-    names = LANGUAGES["en"].names
+    names = LANGUAGES["english"].names
     # April and June are months, too
     assert {n: n in known for n in names["train"]["given"][:16]} == {
         n: i % 2 == 0 for i, n in enumerate(names["train"]["given"][:16])
     }
     assert not known & {n for split in SPLITS[1:] for kind in names[split].values() for n in kind}
     unknown = vocabulary.tokenizer.token_to_id("<unk>")
-    assert sum(unknown in vocabulary.encode(e.prompt) for e in drawn("en", "train")) > 1000
-    assert not any(unknown in vocabulary.encode(e.references[0]) for e in drawn("en", "test"))
+    assert sum(unknown in vocabulary.encode(e.prompt) for e in drawn("english", "train")) > 1000
+    assert not any(unknown in vocabulary.encode(e.references[0]) for e in drawn("english", "test"))
 
 
 @pytest.mark.parametrize("name", LANGUAGES)
@@ -317,7 +317,7 @@ def test_masks_of_no_rows_of_no_words_and_of_texts_beyond_repair(name):
 
 
 def test_errors():
-    with pytest.raises(ValueError, match="unknown language 'fr'. Allowed: en, zh"):
+    with pytest.raises(ValueError, match="unknown language 'fr'. Allowed: chinese, english"):
         EntityTagging("fr")
     with pytest.raises(TypeError):
         Classification(topics=3)
@@ -325,8 +325,8 @@ def test_errors():
 
 def test_fixed_episodes_are_the_same_on_every_machine():
     assert {name: task(name, "train").episode(0).prompt for name in TASKS} == {
-        "en": "Lena Berg , a baker from Florence , arrives on Friday morning .",
-        "zh": "西安在北京的北边。",
+        "english": "Lena Berg , a baker from Florence , arrives on Friday morning .",
+        "chinese": "西安在北京的北边。",
         "topic": "she spoke about the album and the storm . first there was the frost , then the racket . all of it "
         "began with the humidity .",
     }

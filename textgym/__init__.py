@@ -3,6 +3,7 @@
 from importlib import import_module
 
 from textgym.envs.single import TextGenEnv
+from textgym.envs.turns import TokenWrapper, TurnWrapper
 from textgym.envs.vector import TextGenVectorEnv
 from textgym.episode import Episode, Step
 from textgym.errors import InvalidAction, ResetNeeded, RewardError
@@ -10,8 +11,10 @@ from textgym.metrics import (
     BLEU,
     ROUGE,
     TER,
+    AnswerF1,
     BatchMetric,
     BatchProgress,
+    CasesPassed,
     CharacterMatch,
     ChrF,
     ClassifierProbability,
@@ -29,8 +32,10 @@ from textgym.metrics import (
     OptimisticEditDistance,
     Progress,
     Repetition,
+    SlotAccuracy,
     TokenBLEU,
     TokenMatch,
+    ValidPrefix,
     make_metric,
     metric,
 )
@@ -62,10 +67,12 @@ from textgym.tokenizers import Vocabulary, make_vocabulary
 __version__ = "0.1.0"
 
 __all__ = [
+    "AnswerF1",
     "AtWordEnds",
     "BLEU",
     "BatchMetric",
     "BatchProgress",
+    "CasesPassed",
     "CharacterMatch",
     "ChrF",
     "ClassifierProbability",
@@ -103,6 +110,7 @@ __all__ = [
     "RewardState",
     "Scaled",
     "Schedule",
+    "SlotAccuracy",
     "Step",
     "TER",
     "TRLMetric",
@@ -112,6 +120,9 @@ __all__ = [
     "TextGenVectorEnv",
     "TokenBLEU",
     "TokenMatch",
+    "TokenWrapper",
+    "TurnWrapper",
+    "ValidPrefix",
     "Vocabulary",
     "from_trl",
     "make_metric",

@@ -6,10 +6,12 @@ from collections.abc import Callable, Mapping
 from functools import lru_cache, partial
 
 from textgym.errors import call_checked, load_object, refuse_json, unknown
+from textgym.metrics.answer import AnswerF1
 from textgym.metrics.base import BatchMetric, BatchProgress, FunctionMetric, Metric, Progress, WholeText
 from textgym.metrics.bleu import BLEU
 from textgym.metrics.chrf import ChrF
 from textgym.metrics.classifier import ClassifierProbability
+from textgym.metrics.code import CasesPassed, ValidPrefix
 from textgym.metrics.diversity import Distinct, Length, Repetition
 from textgym.metrics.edit_distance import EditDistance
 from textgym.metrics.embedding import EmbeddingSimilarity
@@ -21,6 +23,7 @@ from textgym.metrics.naive_bayes import NaiveBayes
 from textgym.metrics.optimistic import OptimisticEditDistance
 from textgym.metrics.rouge import ROUGE
 from textgym.metrics.running import Followed, RunningMetrics
+from textgym.metrics.slots import SlotAccuracy
 from textgym.metrics.ter import TER
 from textgym.metrics.token_ngrams import TokenBLEU
 
@@ -30,6 +33,8 @@ METRICS: dict[str, Callable[..., BatchMetric]] = {
     "token_bleu": TokenBLEU,
     "character_match": CharacterMatch,
     "exact_match": ExactMatch,
+    "answer_f1": AnswerF1,
+    "slot_accuracy": SlotAccuracy,
     "cer": partial(EditDistance, "character", "rate"),
     "wer": partial(EditDistance, "word", "rate"),
     "character_accuracy": partial(EditDistance, "character", "accuracy"),
@@ -55,6 +60,9 @@ METRICS: dict[str, Callable[..., BatchMetric]] = {
     "embedding_similarity": EmbeddingSimilarity,
     "naive_bayes": NaiveBayes,
     "classifier_probability": ClassifierProbability,
+    "valid_prefix": ValidPrefix,
+    "visible_examples": partial(CasesPassed, "visible_examples"),
+    "hidden_cases": partial(CasesPassed, "hidden_cases"),
 }
 
 
@@ -103,12 +111,14 @@ def _named(name: str) -> BatchMetric:
 
 
 __all__ = [
+    "AnswerF1",
     "BLEU",
     "METRICS",
     "ROUGE",
     "TER",
     "BatchMetric",
     "BatchProgress",
+    "CasesPassed",
     "CharacterMatch",
     "ChrF",
     "ClassifierProbability",
@@ -128,8 +138,10 @@ __all__ = [
     "Progress",
     "Repetition",
     "RunningMetrics",
+    "SlotAccuracy",
     "TokenBLEU",
     "TokenMatch",
+    "ValidPrefix",
     "WholeText",
     "make_metric",
     "metric",

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TypeVar
 
 import numpy as np
 
 from textgym.episode import Episode
 from textgym.tasks.base import SPLITS, Task, split_of
-from textgym.tokenizers import make_vocabulary
+from textgym.tokenizers import Vocabulary, make_vocabulary
 
 _TRIES = 10_000
 _PROBES = 100  # episodes looked at when a task is built
@@ -24,6 +24,18 @@ def pick(rng: np.random.Generator, options: Sequence[T]) -> T:
     return options[int(rng.random() * len(options))]
 
 
+def count_words(text: str) -> int:
+    """Words between white space."""
+    return len(text.split())
+
+
+def _count_of(vocabulary: Vocabulary) -> Callable[[str], int] | None:
+    """What counts the tokens of a text without encoding it; None: nothing does."""
+    if vocabulary.kind == "word" and vocabulary.cut is None:
+        return count_words
+    return len if vocabulary.kind == "character" else None
+
+
 class GeneratedTask(Task):
     """A task that makes its episodes: subclasses give :meth:`generate` and ``metric``.
 
@@ -33,9 +45,11 @@ class GeneratedTask(Task):
     Tasks whose prompt is always the same set ``one_prompt = True``: all splits are then the same.
 
     Args:
-        alphabet: every character that prompts and references may contain.
+        alphabet: every character that prompts and references may contain; with ``words``, every word.
         prompt_length: characters of the longest prompt (or words, if the vocabulary is one of words).
         text_length: those of the longest reference; the budget is one more, for EOS.
+        words: the same two lengths in words, for a vocabulary of words between white space, which then has those of
+            ``alphabet``.
         split, tokenizer, budget, lossy: as for every task. ``tokenizer`` is what
             :func:`~textgym.tokenizers.make_vocabulary` takes.
     """
@@ -49,17 +63,23 @@ class GeneratedTask(Task):
         prompt_length: int,
         text_length: int,
         *,
+        words: tuple[int, int] | None = None,
         split: str = "train",
         tokenizer="character",
         budget: int | None = None,
         lossy: bool = False,
     ):
-        # the alphabet has all characters: no need to generate texts
-        vocabulary = make_vocabulary(
-            tokenizer, lambda: [alphabet] if tokenizer == "character" else self._training_texts(alphabet)
-        )
-        # a word is at least a character; a token of another vocabulary a byte, after one for the start of the text
-        room = 0 if vocabulary.kind in ("character", "word") else 1
+        # the alphabet has every token: no need to generate texts
+        listed = tokenizer == "character" or (tokenizer == "word" and words is not None)
+        vocabulary = make_vocabulary(tokenizer, lambda: [alphabet] if listed else self._training_texts(alphabet))
+        self._count = _count_of(vocabulary)
+        room = 0
+        if self._count is count_words and words is not None:
+            prompt_length, text_length = words
+        elif vocabulary.kind not in ("character", "word"):
+            # a token of another vocabulary is at least a byte, after one token for the start of the text
+            bytes_each, room = max(len(character.encode()) for character in alphabet), 1
+            prompt_length, text_length = prompt_length * bytes_each, text_length * bytes_each
         super().__init__(
             vocabulary=vocabulary,
             prompt_length=prompt_length + room,
@@ -67,8 +87,7 @@ class GeneratedTask(Task):
             split=split,
             lossy=lossy,
         )
-        self._by_character = vocabulary.kind == "character"
-        if self._by_character:
+        if vocabulary.kind == "character":
             vocabulary.encode(alphabet)  # raises where a vocabulary given by the user lacks a character
         rng = np.random.default_rng(0)
         self.dropped.update(filter(None, (self._misfit(self.generate(rng)) for _ in range(_PROBES))))
@@ -101,11 +120,12 @@ class GeneratedTask(Task):
         return self.sample(np.random.default_rng([SPLITS.index(self.split), index]))
 
     def _misfit(self, episode):
-        if not self._by_character:
+        count = self._count
+        if count is None:
             return super()._misfit(episode)
-        if len(episode.prompt) > self.prompt_length:  # one token a character: no need to encode
+        if count(episode.prompt) > self.prompt_length:
             return "prompt too long"
-        return "reference too long" if any([len(r) >= self.budget for r in episode.references]) else None
+        return "reference too long" if any([count(r) >= self.budget for r in episode.references]) else None
 
     _split_of = staticmethod(split_of)
 
@@ -117,3 +137,48 @@ class GeneratedTask(Task):
             if self.one_prompt or self._split_of(self.identity(episode)) == "train":
                 texts += [episode.prompt, *episode.references]
         return texts
+
+
+class OneEpisodeTask(GeneratedTask):
+    """A task with one episode, the same in every split. Trained vocabularies do not see its references.
+
+    Args:
+        episode: the one.
+        alphabet: every character that the references may contain.
+        text_length: characters of the longest text; the budget is one more, for EOS.
+        split, tokenizer, budget, lossy: as for every task.
+    """
+
+    one_prompt = True
+
+    def __init__(
+        self,
+        episode: Episode,
+        alphabet: str,
+        text_length: int,
+        *,
+        split: str = "train",
+        tokenizer="character",
+        budget: int | None = None,
+        lossy: bool = False,
+    ):
+        self._episode = episode
+        super().__init__(
+            alphabet + episode.prompt,
+            len(episode.prompt),
+            text_length,
+            split=split,
+            tokenizer=tokenizer,
+            budget=budget,
+            lossy=lossy,
+        )
+
+    def generate(self, rng):
+        return self._episode
+
+    def from_prompt(self, prompt, references=()):
+        """The episode of a prompt that a user gives; without references, the task's own are the ones."""
+        return Episode(prompt, references or self._episode.references)
+
+    def _training_texts(self, alphabet):
+        return [alphabet]  # pairs merged from the references would give them away

@@ -32,7 +32,7 @@ class Dataset(DatasetTask):
       most of the time finds no four words in a row
     * `SummarizationDataset-v0` (CNN/DailyMail): `{article}` -> `{highlights}`, `rougeL`
     * `DialogueDataset-v0` (E2E): `{mr}` -> `{ref}`, `bleu`
-    * `QuestionAnsweringDataset-v0` (SQuAD): `{context}`, a line break, `{question}` -> `{answers.text}`, `exact_match`
+    * `QuestionAnsweringDataset-v0` (SQuAD): `{context}`, a line break, `{question}` -> `{answers.text}`, `answer_f1`
 
     `gym.make("textgym/Dataset-v0", path="qa.jsonl", prompt="Q: {question} A: ", reference="{answer}")`
     `gym.make("textgym/TranslationDataset-v0", path={"source": "{split}.de.gz", "target": "{split}.en.gz"})`

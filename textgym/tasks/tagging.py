@@ -13,7 +13,7 @@ from textgym.tasks.entities import OUTSIDE, Chinese, English
 from textgym.tasks.labels import LabelSequence, LabelTask
 from textgym.tokenizers import make_vocabulary
 
-LANGUAGES = {"en": English(), "zh": Chinese()}
+LANGUAGES = {"english": English(), "chinese": Chinese()}
 _TRAINING_SENTENCES = 500  # that a vocabulary is trained on
 
 
@@ -29,9 +29,9 @@ class EntityTagging(LabelTask):
     (Chinese 0.62 and 0.43); one that counts the label before and two words after it as well, 0.99 (0.71).
 
     ## Prompt and reference
-    English (`language="en"`): words and punctuation between spaces, with the labels `PER`, `LOC`, `TIME` and `O`.
+    English (`language="english"`): words and punctuation between spaces, with the labels `PER`, `LOC`, `TIME` and `O`.
     `"on Monday evening Anna Berg will fly to New Lima ."` -> `"O TIME TIME PER PER O O O LOC LOC O"`. Chinese
-    (`language="zh"`): a label is one letter, one a character, nothing between them: `"她中午给陈子轩唱歌。"` ->
+    (`language="chinese"`): a label is one letter, one a character, nothing between them: `"她中午给陈子轩唱歌。"` ->
     `"OTTOPPPOOO"`. Each sentence has one to four entities, and neighbours have different labels.
 
     ## Action space
@@ -58,7 +58,7 @@ class EntityTagging(LabelTask):
     EOS, or the budget is spent (default one more than the words of the longest sentence).
 
     ## Arguments
-    - `language="en"`: "en" or "zh".
+    - `language="english"`: "english" or "chinese".
     - `tokenizer=None`: English "word", Chinese "character"; else as for every task.
     - `split="train"`, `budget=None` (tokens, EOS included), `lossy=False`: as for every task.
 
@@ -70,7 +70,7 @@ class EntityTagging(LabelTask):
 
     def __init__(
         self,
-        language: str = "en",
+        language: str = "english",
         *,
         split="train",
         tokenizer: Any = None,

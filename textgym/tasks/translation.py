@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -18,6 +19,11 @@ LANGUAGES = {"digits": quantities_digits, "english": quantities_english, "chines
 KINDS = ("number", "time", "date", "price")
 _ZEROS = 0.4  # share of the digits of numbers that are 0: where languages differ most
 _FIRST_DAY, _DAYS = datetime.date(1900, 1, 1).toordinal(), 73_049  # to the end of 2099
+
+
+def ways_to_say(language: str, kind: str, value: Sequence[Any]) -> Sequence[str]:
+    """All the usual ways to say a value of a kind in a language."""
+    return getattr(LANGUAGES[language], kind)(*value)
 
 
 class Translation(GeneratedTask):
@@ -95,18 +101,18 @@ class Translation(GeneratedTask):
         budget: int | None = None,
         lossy: bool = False,
     ):
-        self.source = LANGUAGES[one_of("source", source, LANGUAGES)]
-        self.target = LANGUAGES[one_of("target", target, [language for language in LANGUAGES if language != source])]
+        self.source = one_of("source", source, LANGUAGES)
+        self.target = one_of("target", target, [language for language in LANGUAGES if language != source])
         self.kinds = KINDS if one_of("kind", kind, (*KINDS, "all")) == "all" else (kind,)
         self.digits = whole_number("digits", digits, 1, 12)
         kind_of_tokens = tokenizer.get("name") if isinstance(tokenizer, dict) else tokenizer
         size = len if kind_of_tokens in ("character", "word") else _bytes  # other tokens may be bytes
         prompt_length, text_length = (
-            max(size(way) for name, value in self._longest() for way in getattr(language, name)(*value))
-            for language in (self.source, self.target)
+            max(size(way) for kind, value in self._longest() for way in ways_to_say(language, kind, value))
+            for language in (source, target)
         )
         super().__init__(
-            self.source.CHARACTERS + self.target.CHARACTERS,
+            LANGUAGES[source].CHARACTERS + LANGUAGES[target].CHARACTERS,
             prompt_length,
             text_length,
             split=split,
@@ -118,9 +124,9 @@ class Translation(GeneratedTask):
     def generate(self, rng):
         kind = pick(rng, self.kinds)
         value = getattr(self, f"_{kind}")(rng)
-        prompt = pick(rng, getattr(self.source, kind)(*value))
-        name = getattr(quantities_digits, kind)(*value)[0]
-        return Episode(prompt, tuple(getattr(self.target, kind)(*value)), {"value": name})
+        prompt = pick(rng, ways_to_say(self.source, kind, value))
+        name = ways_to_say("digits", kind, value)[0]
+        return Episode(prompt, tuple(ways_to_say(self.target, kind, value)), {"value": name})
 
     def identity(self, episode):
         return episode.meta["value"]
