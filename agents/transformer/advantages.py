@@ -53,7 +53,7 @@ def leave_one_out(returns: Tensor, groups: Tensor) -> Tensor:
 
     Args:
         returns: float (E,), of whole texts.
-        groups: int64 (E,), equal for the texts of one prompt. A text alone in its group has no baseline: 0 is taken off.
+        groups: int64 (E,), equal for the texts of one prompt. A text alone in its group has no baseline.
     """
     mean, size, _ = _of_groups(returns, groups)
     return torch.where(size > 1, (returns - mean) * size / (size - 1).clamp_min(1), returns)

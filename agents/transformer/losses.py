@@ -51,7 +51,7 @@ def aggregate(losses: Tensor, parts: Tensor, how: str, longest: int) -> Tensor:
         parts: int64 (M,), which text each token is of.
         how: "token": every token counts the same, so long texts count more (PPO, DAPO); "sequence": every text counts
             the same, so a token of a long text counts less, which favours long wrong texts over short ones (GRPO's
-            original form); "constant": the sum over a text by ``longest``, the same for all (Dr. GRPO, Liu et al. 2025).
+            original form); "constant": the sum over a text by ``longest``, the same for all (Liu et al. 2025).
         longest: tokens of the longest possible text.
     """
     one_of("aggregation", how, AGGREGATIONS)

@@ -72,7 +72,10 @@ class Decoder(Policy):
                 nn.init.normal_(last.weight, std=0.02 / (2 * self.config.layers) ** 0.5)
 
     def hidden(self, tokens):
-        return self.read(tokens)[0]
+        # columns that are padding in all windows are not computed: they see BEGIN alone, as BEGIN does
+        blank = int((tokens[:, 1:] == self.vocabulary_size).all(0).long().cumprod(0).sum())
+        x = self.read(torch.cat([tokens[:, :1], tokens[:, 1 + blank :]], 1))[0]
+        return torch.cat([x[:, :1].expand(-1, 1 + blank, -1), x[:, 1:]], 1)
 
     def heads(self, hidden):
         return F.linear(hidden, self.embedding.weight[:-1]), self.value(hidden).squeeze(-1)

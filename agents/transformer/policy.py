@@ -3,7 +3,7 @@
 A window is what the environment shows, with one column before it that begins every text: ``[BEGIN][prompt, padded on
 the left][text]``, int64 (B, C). BEGIN and PAD are both id V: column 0 is always seen, a PAD elsewhere never. The output
 of a column is about the token in the next one, so that text token t is chosen by the output of column ``prompt_length
-+ t``.
++ t``: after an empty prompt that is a PAD, which sees BEGIN alone.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ class Policy(nn.Module, ABC):
 
     @abstractmethod
     def hidden(self, tokens: Tensor) -> Tensor:
-        """The outputs (B, C, d) of the columns of windows ``tokens`` int64 (B, C); PAD columns may have any."""
+        """The outputs (B, C, d) of the columns of windows ``tokens`` int64 (B, C)."""
 
     @abstractmethod
     def heads(self, hidden: Tensor) -> tuple[Tensor, Tensor]:

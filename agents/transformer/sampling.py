@@ -88,7 +88,9 @@ def _inverse(p: Tensor, u: Tensor) -> tuple[Tensor, Tensor]:
     at = (u * ends[:, -1:]).clamp_max_(torch.finfo(p.dtype).max)
     place = torch.searchsorted(ends, at, right=True)
     # rounding may lead behind the last token that has any weight
-    place = torch.minimum(place, (p > 0).long().mul_(torch.arange(1, p.shape[1] + 1, device=p.device)).amax(1, True) - 1)
+    place = torch.minimum(
+        place, (p > 0).long().mul_(torch.arange(1, p.shape[1] + 1, device=p.device)).amax(1, True) - 1
+    )
     weight = p.gather(1, place)
     inside = ((at - (ends.gather(1, place) - weight)) / weight).clamp(0.0, 1.0 - torch.finfo(p.dtype).eps)
     return place.squeeze(1), inside

@@ -102,10 +102,8 @@ def evaluate_tokens(policy: Policy, batch: Batch, chosen: Tensor, at: Tensor) ->
     """Logits (m, V) and values (m,) at tokens ``at`` int64 (m,) of the parts ``chosen`` int64 (s,): one forward."""
     place = torch.empty(len(batch.windows), dtype=torch.long, device=at.device)
     place[chosen] = torch.arange(len(chosen), device=at.device)
-    windows, columns = batch.windows[chosen], batch.columns[at]
-    blank = (windows[:, 1:] == policy.vocabulary_size).all(0).long().cumprod(0).sum()  # columns of padding in all
-    windows = torch.cat([windows[:, :1], windows[:, 1 + blank : int(columns.max()) + 1]], 1)
-    columns = torch.where(columns > blank, columns - blank, 0)
+    columns = batch.columns[at]
+    windows = batch.windows[chosen, : int(columns.max()) + 1]
     return policy.heads(policy.hidden(windows)[place[batch.parts[at]], columns])
 
 
