@@ -123,6 +123,16 @@ class Writer:
             finished=finished,
         )
 
+    def state_dict(self) -> dict[str, Any]:
+        """Where the texts stand; the environment's state, and the policy's, are theirs to save."""
+        terms = {name: paid.copy() for name, paid in self.terms.items()}
+        windows, lengths = self.windows.clone(), self.lengths.clone()
+        return {"windows": windows, "lengths": lengths, "returns": self.returns.copy(), "terms": terms}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.windows, self.lengths = (state[name].to(self.policy.device) for name in ("windows", "lengths"))
+        self.returns, self.terms = state["returns"].copy(), {k: v.copy() for k, v in state["terms"].items()}
+
     # -- the texts, on the policy's side -----------------------------------------------------------
 
     def _read_again(self) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
@@ -60,6 +60,10 @@ class Batch:
     supports: Tensor | None = None
     reference_log_probs: Tensor | None = None
 
+    def with_advantages(self, advantages: Tensor) -> Batch:
+        """The same tokens with other advantages (M,), and no targets."""
+        return replace(self, advantages=advantages, targets=torch.zeros_like(advantages))
+
 
 def as_batch(rollout: Rollout, advantages: Tensor, targets: Tensor, prompt_length: int) -> Batch:
     """The rollout's tokens, text by text. ``advantages``, ``targets`` of the values: float (N, n)."""
@@ -107,6 +111,25 @@ def evaluate_tokens(policy: Policy, batch: Batch, chosen: Tensor, at: Tensor) ->
     return policy.heads(policy.hidden(windows)[place[batch.parts[at]], columns])
 
 
+@torch.no_grad()
+def reference_log_probs(reference: Policy, batch: Batch, sampling: Sampling, minibatch: int) -> Batch:
+    """The batch with what ``reference`` gives its tokens, some ``minibatch`` tokens at a time."""
+    found = torch.empty_like(batch.log_probs)
+    for chosen, at in in_minibatches(batch, minibatch, torch.Generator().manual_seed(0)):
+        logits, _ = evaluate_tokens(reference, batch, chosen, at)
+        support = None if batch.supports is None else batch.supports[at]
+        found[at] = sampling.log_probs(logits, support).gather(1, batch.actions[at, None]).squeeze(1).to(found.dtype)
+    return replace(batch, reference_log_probs=found)
+
+
+def in_minibatches(batch: Batch, tokens: int, generator: torch.Generator) -> Iterator[tuple[Tensor, Tensor]]:
+    """:func:`minibatches`, each with its tokens, int64 (m,)."""
+    order = batch.parts.argsort(stable=True)
+    bounds = [0, *batch.parts.bincount(minlength=len(batch.windows)).cumsum(0).tolist()]
+    for chosen in minibatches(batch, tokens, generator):
+        yield chosen, torch.cat([order[bounds[part] : bounds[part + 1]] for part in chosen.tolist()])
+
+
 def update(
     policy: Policy,
     optimizer: torch.optim.Optimizer,
@@ -132,11 +155,8 @@ def update(
         FloatingPointError: a loss that is no finite number; the policy is what it was before that minibatch.
     """
     seen: defaultdict[str, list[float]] = defaultdict(list)
-    order = batch.parts.argsort(stable=True)
-    bounds = torch.cat([order.new_zeros(1), batch.parts.bincount(minlength=len(batch.windows)).cumsum(0)])
     for epoch in range(epochs):
-        for number, chosen in enumerate(minibatches(batch, minibatch, generator)):
-            at = torch.cat([order[bounds[part] : bounds[part + 1]] for part in chosen.tolist()])
+        for number, (chosen, at) in enumerate(in_minibatches(batch, minibatch, generator)):
             loss, terms = minibatch_loss(policy, batch, chosen, at, objective, sampling, longest)
             if not torch.isfinite(loss):
                 raise FloatingPointError(
