@@ -92,6 +92,6 @@ def pretrain(
         loss.backward()
         torch.nn.utils.clip_grad_norm_(policy.parameters(), max_norm)
         optimizer.step()
-        losses.append(float(loss))
+        losses.append(loss.item())
         progress(update, losses[-1])
     return float(np.mean(losses[-max(1, updates // 10) :])) if losses else float("nan")
