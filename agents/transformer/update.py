@@ -160,7 +160,7 @@ def update(
             loss, terms = minibatch_loss(policy, batch, chosen, at, objective, sampling, longest)
             if not torch.isfinite(loss):
                 raise FloatingPointError(
-                    f"the loss is {float(loss)} in minibatch {number} of epoch {epoch}: "
+                    f"the loss is {loss.item()} in minibatch {number} of epoch {epoch}: "
                     + ", ".join(f"{name} {float(value):.4g}" for name, value in terms.items())
                 )
             optimizer.zero_grad(set_to_none=True)
