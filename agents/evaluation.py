@@ -16,6 +16,8 @@ from gymnasium.vector import AutoresetMode
 
 from textgym.envs.vector import TextGenVectorEnv
 from textgym.episode import Episode
+from textgym.errors import whole_number
+from textgym.registration import full_id
 from textgym.tasks import Task
 
 END_REASONS = ("eos", "budget", "illegal")
@@ -118,7 +120,9 @@ class Evaluation:
 
 def evaluation_env(id: str, split: str = "validation", *, num_envs: int = 128, **env_kwargs: Any) -> TextGenVectorEnv:
     """The vector env that :func:`evaluate` needs (no autoreset), to build once where many checkpoints are evaluated."""
-    return gym.make_vec(id, num_envs=num_envs, autoreset_mode=AutoresetMode.DISABLED, split=split, **env_kwargs)
+    return gym.make_vec(
+        full_id(id), num_envs=num_envs, autoreset_mode=AutoresetMode.DISABLED, split=split, **env_kwargs
+    )
 
 
 def evaluate(
@@ -139,8 +143,7 @@ def evaluate(
         ValueError: no episodes asked for, or an env that resets itself.
         TypeError: an env together with ``env_kwargs``, or something else than an id or an env.
     """
-    if episodes < 1:
-        raise ValueError(f"episodes must be at least 1, got {episodes}")
+    whole_number("episodes", episodes, 1)
     if isinstance(id_or_env, str):
         env = evaluation_env(id_or_env, split, num_envs=min(episodes, 128), **env_kwargs)
     elif env_kwargs:

@@ -256,7 +256,7 @@ def test_it_refuses_to_resume_another_run(tmp_path):
     ("changes", "message"),
     [
         ({"algo": "pppo", "hyperparams": {}}, "Did you mean 'ppo'"),
-        ({"env": "textgym/Copie-v0"}, "Did you mean 'textgym/Copy-v0'"),
+        ({"env": "textgym/Copie-v0"}, "Did you mean 'Copy-v0'"),
         ({"hyperparams": {"learning_rat": 1}}, "Did you mean 'learning_rate'"),
         ({"hyperparams": {"gamma": 0.9}}, "own flag"),
         ({"encoder": "transfomer", "encoder_kwargs": {}}, "Did you mean 'transformer'"),
@@ -264,7 +264,16 @@ def test_it_refuses_to_resume_another_run(tmp_path):
         ({"reward": {"name": "delta", "gamma": 0.9}}, "gamma=0.9, the agent gamma=1.0"),
         ({"env_kwargs": {"split": "test"}}, "split"),
         ({"env_kwargs": {"lenght": 3}}, "Did you mean 'length'"),
-        ({"n_envs": 0}, "n_envs must be at least 1"),
+        ({"n_envs": 0}, "n_envs must be a finite number, at least 1, got 0"),
+        ({"encoder_kwargs": {"feature_dim": 16}}, "Did you mean 'features_dim'"),
+        ({"encoder_kwargs": {"features_dim": "16"}}, "encoder_kwargs {'features_dim': '16'}"),
+        ({"hyperparams": {"n_steps": "16"}}, "hyperparams {'n_steps': '16'}"),
+        ({"device": "cudo"}, "device 'cudo'"),
+        ({"gamma": 2.0}, "gamma must be a finite number"),
+        ({"warm_start_lr": -1.0}, "warm_start_lr must be a finite number"),
+        ({"eval_every": 0}, "eval_every must be a whole number, at least 1"),
+        ({"eval_episodes": 0}, "eval_episodes must be"),
+        ({"threads": 0}, "threads must be"),
     ],
 )
 def test_refusals(changes, message, tmp_path):
@@ -321,6 +330,17 @@ def test_a_reward_with_another_gamma_than_the_agents_is_refused(spec):
     settings = resolve(TrainArgs(reward=spec, gamma=0.9))
     assert json.dumps(settings["reward"]) == json.dumps(with_gamma(spec, 0.9))
     make_reward(settings["reward"])
+
+
+def test_an_id_needs_no_namespace_and_may_name_the_module_that_registers_it(tmp_path, monkeypatch):
+    assert resolve(TrainArgs(env="SpellingNoisy-v0")) == resolve(TrainArgs(env="textgym/SpellingNoisy-v0"))
+    (tmp_path / "my_ids.py").write_text(
+        "import textgym\ntextgym.register('me/Copy-v0', 'textgym.tasks.symbolic:Copy', reward='terminal', length=2)\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    settings = resolve(TrainArgs(env="my_ids:me/Copy-v0"))
+    assert settings["env"] == "my_ids:me/Copy-v0" and settings["reward"] == "terminal"
+    assert evaluation_env(settings["env"], num_envs=1).task.prompt_length == 2
 
 
 # -- settings --------------------------------------------------------------------------------------

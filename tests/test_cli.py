@@ -140,6 +140,7 @@ def test_show_with_settings(run):
 def test_what_cannot_be_done_is_explained(run, command, argv, reasons):
     code, _, err = run(command, *argv)
     assert code == 2 and err.startswith("textgym: ") and all(reason in err for reason in reasons)
+    assert "environment creator" not in err, "which Gymnasium adds to some"
 
 
 @pytest.mark.parametrize(

@@ -258,7 +258,7 @@ def test_spelt_out_names_the_first_argument_of_a_schedule():
 @pytest.mark.parametrize(
     "spec, error, words",
     [
-        ("noisy", TypeError, "needs reward, std"),
+        ("noisy", TypeError, "it takes reward, std"),
         ("noisy:delta", TypeError, "needs std"),
         ("delayed:cer", ValueError, "'cer' is a metric"),
         ("constant:0.5", ValueError, "value must be a finite number, got '0.5'"),

@@ -34,9 +34,16 @@ def said(error: Exception) -> str:
 def unknown(kind: str, given: object, allowed: Iterable[str]) -> ValueError:
     """The error for a name that is not in a table: names the offender, the choices, the nearest one."""
     choices = sorted(map(str, allowed))
-    near = difflib.get_close_matches(str(given), choices, n=1, cutoff=0.5)
-    hint = f" Did you mean {near[0]!r}?" if near else ""
-    return ValueError(f"unknown {kind} {given!r}.{hint} Allowed: {', '.join(choices) or 'none'}.")
+    return ValueError(
+        f"unknown {kind} {given!r}.{did_you_mean(given, choices)} Allowed: {', '.join(choices) or 'none'}."
+    )
+
+
+def did_you_mean(given: object, choices: Iterable[str]) -> str:
+    """`` Did you mean 'delta'?``, where one of ``choices`` is near, whatever the case; else an empty text."""
+    as_lower = {choice.lower(): choice for choice in choices}
+    near = difflib.get_close_matches(str(given).lower(), as_lower, n=1, cutoff=0.5)
+    return f" Did you mean {as_lower[near[0]]!r}?" if near else ""
 
 
 def one_of(kind: str, given: Any, allowed: Iterable[Any]) -> Any:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import importlib
 from typing import Any
 
 import gymnasium as gym
+
+from textgym.errors import unknown
 
 # name -> (task class, its arguments, reward). A new id is one line here.
 IDS: dict[str, tuple[str, dict[str, Any], str]] = {
@@ -26,7 +29,37 @@ IDS: dict[str, tuple[str, dict[str, Any], str]] = {
     "SpellingLongNoisy-v0": ("spelling:Spelling", {"length": 30, "corruption": 0.5}, "delta"),
     "Completion-v0": ("completion:Completion", {}, "delta"),
     "DocSummary-v0": ("doc_summary:DocSummary", {}, "delta"),
+    "Sentiment-v0": ("sentiment:Sentiment", {}, "delta:naive_bayes"),
+    "EntityTagging-v0": ("tagging:EntityTagging", {"language": "en"}, "delta"),
+    "EntityTaggingZh-v0": ("tagging:EntityTagging", {"language": "zh"}, "delta"),
+    "Classification-v0": ("classification:Classification", {}, "delta"),
 }
+
+
+ENTRY_POINT = "textgym.envs.single:TextGenEnv"
+
+
+def full_id(given: str) -> str:
+    """The registered id that somebody means: ``"Spelling-v0"`` is ``"textgym/Spelling-v0"``.
+
+    Of ``"package.module:id"`` the module, which registers the id, is imported; it stays a part of what ``gym.make``
+    and ``gym.make_vec`` then take.
+
+    Raises:
+        ValueError: there is no such id (the nearest one is named), or the module cannot be imported.
+    """
+    module, colon, name = given.rpartition(":")
+    if module:
+        try:
+            importlib.import_module(module)
+        except ImportError as error:
+            raise ValueError(f"cannot import {module!r} of {given!r}: {error}") from error
+    bare = name.removeprefix("textgym/")
+    if bare in IDS:
+        return f"{module}{colon}textgym/{bare}"
+    if name in gym.registry and gym.registry[name].entry_point == ENTRY_POINT:
+        return given
+    raise unknown("id", bare, IDS)
 
 
 def register(id: str, task: str, *, reward: Any = "delta", **arguments: Any) -> None:
@@ -40,7 +73,7 @@ def register(id: str, task: str, *, reward: Any = "delta", **arguments: Any) -> 
     """
     gym.register(
         id,
-        entry_point="textgym.envs.single:TextGenEnv",
+        entry_point=ENTRY_POINT,
         vector_entry_point="textgym.envs.vector:TextGenVectorEnv",
         kwargs={"task": task, "reward": reward, **arguments},
     )

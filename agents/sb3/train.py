@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import json
 import platform
-import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -13,13 +12,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
-import tyro
 from stable_baselines3.common.logger import Logger, make_output_format
 from tqdm import tqdm
 
 import textgym
+from agents.cli import command_line, making
 from agents.files import write_json
-from agents.sb3.algorithms import ALGORITHMS, algorithm, build
+from agents.sb3.algorithms import algorithm, build
 from agents.sb3.callbacks import Checkpoints, EvaluationCallback, show
 from agents.sb3.settings import IDENTITY, TrainArgs, default_folder, resolve
 from agents.sb3.warm_start import warm_start, warm_start_critic
@@ -55,32 +54,19 @@ def train(args: TrainArgs) -> Result:
     Raises:
         ValueError: an unknown name, keyword or hyperparameter; a warm start of an agent that has none; a reward with
             another gamma; a folder that has another run, or (resume) a run with other settings, which are named.
-        TypeError: a setting that is no JSON value, or a keyword that the encoder does not take.
+        TypeError: a setting that is no JSON value.
         ImportError: an algorithm of sb3-contrib without sb3-contrib.
     """
-    torch.set_num_threads(args.threads)
     settings = resolve(args)
+    torch.set_num_threads(args.threads)
     row = algorithm(settings["algo"])
-    if settings["warm_start"] and not row.can_warm_start:
-        able = ", ".join(a.name for a in ALGORITHMS.values() if a.can_warm_start)
-        raise ValueError(
-            f"warm_start={settings['warm_start']}: {row.name} has no policy that tells the likelihood of an action "
-            f"given an observation alone; allowed: {able}"
-        )
-    if settings["warm_start"] and 0 < settings["steps"] <= settings["critic_start"]:
-        raise ValueError(
-            f"steps={settings['steps']} leaves no reinforcement learning: the value head alone trains for the first "
-            f"critic_start={settings['critic_start']} of them; give more steps, or a smaller critic_start"
-        )
     reward, env_kwargs = settings["reward"], settings["env_kwargs"]
-    try:
+    with making(f"{settings['env']} with env_kwargs {env_kwargs}"):
         env = make_vec_env(settings["env"], settings["n_envs"], reward=reward, **env_kwargs)
-    except TypeError as error:
-        raise ValueError(f"{settings['env']} cannot be made with env_kwargs {env_kwargs}: {error}") from error
     task = env.unwrapped.envs.task
     config = {**settings, "fingerprint": task.fingerprint, "versions": _versions()}
     folder = Path(args.folder) if args.folder is not None else default_folder(settings)
-    resuming = _claim(folder, config, args)
+    resuming = _may_claim(folder, config, args)
     checkpoints = Checkpoints(
         folder, settings["env"], episodes=args.eval_episodes, seed=args.seed, reward=reward, **env_kwargs
     )
@@ -89,17 +75,22 @@ def train(args: TrainArgs) -> Result:
         model = row.load().load(folder / "last.zip", env=env, device=args.device, force_reset=False)
         checkpoints.restore(model)
     else:
-        model = build(
-            row.name,
-            env,
-            encoder=settings["encoder"],
-            encoder_kwargs=settings["encoder_kwargs"],
-            prompt_length=task.prompt_length,
-            seed=args.seed,
-            gamma=args.gamma,
-            device=args.device,
-            **settings["hyperparams"],
-        )
+        given = {name: getattr(args, name) for name in ("encoder_kwargs", "hyperparams", "device")}
+        with making(f"{row.name} with {', '.join(f'{name} {value!r}' for name, value in given.items())}"):
+            model = build(
+                row.name,
+                env,
+                encoder=settings["encoder"],
+                encoder_kwargs=settings["encoder_kwargs"],
+                prompt_length=task.prompt_length,
+                seed=args.seed,
+                gamma=args.gamma,
+                device=args.device,
+                **settings["hyperparams"],
+            )
+    if not resuming:
+        _clear(folder)
+    write_json(folder / "config.json", config)
     model.set_logger(_logger(folder / "logs", model.num_timesteps))
     quiet = not args.progress
     with tqdm(
@@ -134,8 +125,8 @@ def train(args: TrainArgs) -> Result:
 # -- the folder ---------------------------------------------------------------------------------
 
 
-def _claim(folder: Path, config: Mapping[str, Any], args: TrainArgs) -> bool:
-    """Make the folder this run's, write config.json; True where there is a checkpoint to go on from."""
+def _may_claim(folder: Path, config: Mapping[str, Any], args: TrainArgs) -> bool:
+    """Raise where the folder is another run's; True where it has a checkpoint to go on from."""
     known = folder / "config.json"
     if known.exists() and not args.resume and not args.overwrite:
         raise ValueError(
@@ -147,13 +138,14 @@ def _claim(folder: Path, config: Mapping[str, Any], args: TrainArgs) -> bool:
         different = [f"{name} was {before.get(name)!r}, is {config[name]!r}" for name in changed]
         if different:
             raise ValueError(f"cannot resume {folder}, which is another run: {'; '.join(different)}")
-    resuming = args.resume and (folder / "last.zip").exists()
-    if not resuming:
-        for name in ("last.zip", "best.zip", "replay_buffer.pkl", "evaluations.csv"):  # last.zip first
-            (folder / name).unlink(missing_ok=True)
+    return args.resume and (folder / "last.zip").exists()
+
+
+def _clear(folder: Path) -> None:
+    """Make the folder, without the checkpoints of a run before."""
     folder.mkdir(parents=True, exist_ok=True)
-    write_json(known, config)
-    return resuming
+    for name in ("last.zip", "best.zip", "replay_buffer.pkl", "evaluations.csv"):  # last.zip first
+        (folder / name).unlink(missing_ok=True)
 
 
 def _versions() -> dict[str, str]:
@@ -180,12 +172,8 @@ def read_evaluations(folder: str | Path) -> list[dict[str, Any]]:
 
 
 def main() -> None:
-    """The command line. Errors of the settings are one line."""
-    args = tyro.cli(TrainArgs, prog="python -m agents.sb3.train")
-    try:
-        result = train(args)
-    except (ValueError, ImportError) as error:
-        sys.exit(f"error: {error}")
+    """The command line."""
+    result = command_line(TrainArgs, train, "python -m agents.sb3.train")
     for row in result.evaluations:
         scores = f"score {row['score']:.4f}  success {row['success']:.3f}"
         print(f"{row['event']:10} {row['steps']:>9} steps  {scores}  {row['wall_s']:.0f} s")

@@ -294,6 +294,7 @@ class TextGenState(RunningState):
             "prompt_length": self.task.prompt_length,
             "budget": self.task.budget,
             "reward": self.reward.name,
+            "reward's arguments": self.paying.described,
             "mask": self.mask and type(self.mask).__name__,
             "payments kept": self.payments is not None,
         }

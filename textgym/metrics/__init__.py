@@ -14,8 +14,10 @@ from textgym.metrics.diversity import Distinct, Length, Repetition
 from textgym.metrics.edit_distance import EditDistance
 from textgym.metrics.embedding import EmbeddingSimilarity
 from textgym.metrics.fluency import Fluency
+from textgym.metrics.label_f1 import LabelF1
 from textgym.metrics.language_model import LogLikelihood
 from textgym.metrics.match import CharacterMatch, ExactMatch, TokenMatch
+from textgym.metrics.naive_bayes import NaiveBayes
 from textgym.metrics.optimistic import OptimisticEditDistance
 from textgym.metrics.rouge import ROUGE
 from textgym.metrics.running import Followed, RunningMetrics
@@ -36,6 +38,7 @@ METRICS: dict[str, Callable[..., BatchMetric]] = {
     "optimistic_cer": partial(OptimisticEditDistance, "character", "rate"),
     "optimistic_wer": partial(OptimisticEditDistance, "word", "rate"),
     "optimistic_edit_distance": OptimisticEditDistance,
+    "label_f1": LabelF1,
     "ter": TER,
     "bleu": BLEU,
     "chrf": ChrF,
@@ -50,6 +53,7 @@ METRICS: dict[str, Callable[..., BatchMetric]] = {
     "fluency": Fluency,
     "log_likelihood": LogLikelihood,
     "embedding_similarity": EmbeddingSimilarity,
+    "naive_bayes": NaiveBayes,
     "classifier_probability": ClassifierProbability,
 }
 
@@ -77,6 +81,9 @@ def make_metric(spec) -> BatchMetric:
         refuse_json("metric", spec)
         if ":" not in spec:
             return _named(spec)
+        name = spec.partition(":")[0]
+        if name in METRICS:
+            raise ValueError(f"metric {name!r} takes arguments in a dict, {{'name': {name!r}, ...}}, got {spec!r}")
         spec = load_object(spec)
     if isinstance(spec, type) and issubclass(spec, BatchMetric):
         spec = spec()
@@ -112,9 +119,11 @@ __all__ = [
     "Fluency",
     "Followed",
     "FunctionMetric",
+    "LabelF1",
     "Length",
     "LogLikelihood",
     "Metric",
+    "NaiveBayes",
     "OptimisticEditDistance",
     "Progress",
     "Repetition",

@@ -18,6 +18,7 @@ class ExactMatch(Metric):
     """1 if the text so far equals a reference, else 0."""
 
     name = "exact_match"
+    needs_references = True
 
     def start(self, episode):
         return _ExactProgress(episode.references)
@@ -48,6 +49,7 @@ class CharacterMatch(Metric):
     """
 
     name = "character_match"
+    needs_references = True
 
     def start(self, episode):
         references = episode.references
@@ -109,6 +111,7 @@ class TokenMatch(BatchMetric):
     """
 
     name = "token_match"
+    needs_references = True
 
     def start_rows(self, n, vocabulary):
         if vocabulary is None:

@@ -46,6 +46,8 @@ class ROUGE(Metric):
         ImportError: NLTK (for ``stem``) or jieba is not installed.
     """
 
+    needs_references = True
+
     def __init__(self, kind: str, stem: bool = False, tokens: str = "ascii", measure: str = "f"):
         self.kind = one_of("kind of ROUGE", kind, KINDS)
         self.tokens = one_of("tokens of ROUGE", tokens, TOKENS)

@@ -31,7 +31,7 @@ def make_task(spec, **arguments: Any) -> Task:
             raise TypeError(f"the task is already built: give {names} to {type(spec).__name__}(...) instead")
         return spec
     if isinstance(spec, str) and ":" not in spec:
-        raise ValueError(f"a task is a Task, its class, or 'package.module:Class'; got {spec!r}")
+        raise ValueError(f"a task is a Task, its class, or 'package.module:Class' (ids are for gym.make); got {spec!r}")
     if isinstance(spec, str):
         try:
             return _shared(spec, json.dumps(arguments, sort_keys=True))
