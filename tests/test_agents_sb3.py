@@ -18,9 +18,10 @@ pytest.importorskip("stable_baselines3")
 import torch
 
 from agents.evaluation import SB3Agent, evaluate, evaluation_env, load_agent
+from agents.runs import default_folder, read_evaluations, with_gamma
 from agents.sb3 import algorithms
-from agents.sb3.settings import TrainArgs, default_folder, resolve, with_gamma
-from agents.sb3.train import read_evaluations, train
+from agents.sb3.settings import TrainArgs, resolve
+from agents.sb3.train import train
 from agents.sb3.warm_start import TeacherForcing, log_likelihood, warm_start
 from textgym.rewards import make_reward
 from textgym.sb3 import make_vec_env
@@ -352,9 +353,9 @@ def test_settings_go_over_those_of_the_file(tmp_path):
     assert settings["reward"] == "delta" and "n_envs" not in settings["hyperparams"]
     other = resolve(TrainArgs(encoder="bag"))
     assert other["encoder"] == "bag" and other["encoder_kwargs"] == {}  # not the Transformer's
-    assert str(default_folder(settings)) == "runs/Copy-v0-ppo-delta-s0"
+    assert str(default_folder(settings, "ppo")) == "runs/Copy-v0-ppo-delta-s0"
     long = [{**settings, "reward": ["delta", "delta:cer", name]} for name in ("delta:wer", "terminal:wer")]
-    assert default_folder(long[0]) != default_folder(long[1])
+    assert default_folder(long[0], "ppo") != default_folder(long[1], "ppo")
 
 
 @pytest.mark.parametrize("algo", algorithms.ALGORITHMS)

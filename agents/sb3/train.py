@@ -2,27 +2,23 @@
 
 from __future__ import annotations
 
-import csv
-import json
-import platform
-from collections.abc import Mapping
 from dataclasses import dataclass
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import torch
-from stable_baselines3.common.logger import Logger, make_output_format
 from tqdm import tqdm
 
-import textgym
 from agents.cli import command_line, making
 from agents.files import write_json
+from agents.runs import claim, clear, default_folder, logger, versions
 from agents.sb3.algorithms import algorithm, build
 from agents.sb3.callbacks import Checkpoints, EvaluationCallback, show
-from agents.sb3.settings import IDENTITY, TrainArgs, default_folder, resolve
+from agents.sb3.settings import IDENTITY, TrainArgs, resolve
 from agents.sb3.warm_start import warm_start, warm_start_critic
 from textgym.sb3 import make_vec_env
+
+PACKAGES = ("gymnasium", "stable-baselines3", "torch", "numpy")  # whose versions are kept
 
 
 @dataclass(frozen=True)
@@ -64,9 +60,10 @@ def train(args: TrainArgs) -> Result:
     with making(f"{settings['env']} with env_kwargs {env_kwargs}"):
         env = make_vec_env(settings["env"], settings["n_envs"], reward=reward, **env_kwargs)
     task = env.unwrapped.envs.task
-    config = {**settings, "fingerprint": task.fingerprint, "versions": _versions()}
-    folder = Path(args.folder) if args.folder is not None else default_folder(settings)
-    resuming = _may_claim(folder, config, args)
+    config = {**settings, "fingerprint": task.fingerprint, "versions": versions(*PACKAGES)}
+    folder = Path(args.folder) if args.folder is not None else default_folder(settings, settings["algo"])
+    claim(folder, config, IDENTITY, resume=args.resume, overwrite=args.overwrite)
+    resuming = args.resume and (folder / "last.zip").exists()
     checkpoints = Checkpoints(
         folder, settings["env"], episodes=args.eval_episodes, seed=args.seed, reward=reward, **env_kwargs
     )
@@ -89,9 +86,9 @@ def train(args: TrainArgs) -> Result:
                 **settings["hyperparams"],
             )
     if not resuming:
-        _clear(folder)
+        clear(folder, "last.zip", "best.zip", "replay_buffer.pkl")
     write_json(folder / "config.json", config)
-    model.set_logger(_logger(folder / "logs", model.num_timesteps))
+    model.set_logger(logger(folder / "logs", model.num_timesteps))
     quiet = not args.progress
     with tqdm(
         total=settings["steps"], initial=model.num_timesteps, unit="tok", disable=quiet, dynamic_ncols=True
@@ -120,55 +117,6 @@ def train(args: TrainArgs) -> Result:
             model.learn(left, EvaluationCallback(checkpoints, args.eval_every, bar), reset_num_timesteps=False)
     env.close()
     return Result(folder, checkpoints.history, checkpoints.best)
-
-
-# -- the folder ---------------------------------------------------------------------------------
-
-
-def _may_claim(folder: Path, config: Mapping[str, Any], args: TrainArgs) -> bool:
-    """Raise where the folder is another run's; True where it has a checkpoint to go on from."""
-    known = folder / "config.json"
-    if known.exists() and not args.resume and not args.overwrite:
-        raise ValueError(
-            f"{folder} has a run already: --resume goes on, --overwrite starts anew, --folder goes elsewhere"
-        )
-    if known.exists() and args.resume:
-        before = json.loads(known.read_text())
-        changed = [name for name in IDENTITY if before.get(name) != config[name]]
-        different = [f"{name} was {before.get(name)!r}, is {config[name]!r}" for name in changed]
-        if different:
-            raise ValueError(f"cannot resume {folder}, which is another run: {'; '.join(different)}")
-    return args.resume and (folder / "last.zip").exists()
-
-
-def _clear(folder: Path) -> None:
-    """Make the folder, without the checkpoints of a run before."""
-    folder.mkdir(parents=True, exist_ok=True)
-    for name in ("last.zip", "best.zip", "replay_buffer.pkl", "evaluations.csv"):  # last.zip first
-        (folder / name).unlink(missing_ok=True)
-
-
-def _versions() -> dict[str, str]:
-    own = {"python": platform.python_version(), "textgym": textgym.__version__}
-    return own | {name: version(name) for name in ("gymnasium", "stable-baselines3", "torch", "numpy")}
-
-
-def _logger(folder: Path, steps: int) -> Logger:
-    """SB3's own numbers: a CSV file for every start of the run, and TensorBoard where it is installed."""
-    folder.mkdir(exist_ok=True)
-    formats = [make_output_format("csv", str(folder), f"-from-{steps}")]
-    try:
-        formats.append(make_output_format("tensorboard", str(folder)))
-    except (AssertionError, ImportError):
-        pass
-    return Logger(str(folder), formats)
-
-
-def read_evaluations(folder: str | Path) -> list[dict[str, Any]]:
-    """The lines of a run's evaluations.csv, numbers as numbers (empty: None)."""
-    with open(Path(folder) / "evaluations.csv", newline="") as file:
-        rows = list(csv.DictReader(file))
-    return [{k: v if k == "event" else float(v) if v else None for k, v in row.items()} for row in rows]
 
 
 def main() -> None:
