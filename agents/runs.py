@@ -12,9 +12,12 @@ import platform
 import re
 import time
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
+
+import gymnasium as gym
 
 import textgym
 from agents.files import replacing
@@ -24,6 +27,31 @@ COLUMNS = (
     "event", "steps", "score", "score_se", "sampled", "success", "return", "length",
     "end_eos", "end_budget", "end_illegal", "episodes", "wall_s", "seed",
 )  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Result:
+    """What came of a run.
+
+    Attributes:
+        folder: config.json, evaluations.csv, logs/ and the checkpoints best and last are in it.
+        evaluations: the lines of evaluations.csv.
+        best_score: the best mean true score on the validation episodes.
+        best: the checkpoint of that evaluation.
+    """
+
+    folder: Path
+    evaluations: list[dict[str, Any]]
+    best_score: float
+    best: Path
+
+
+def report(result: Result) -> None:
+    """Print the evaluations of a run."""
+    for row in result.evaluations:
+        scores = f"score {row['score']:.4f}  success {row['success']:.3f}"
+        print(f"{row['event']:10} {row['steps']:>9} steps  {scores}  {row['wall_s']:.0f} s")
+    print(f"best {result.best_score:.4f}: {result.best}")
 
 
 class Evaluations:
@@ -167,6 +195,11 @@ def as_json(settings: Mapping[str, Any]) -> dict[str, Any]:
         raise TypeError(
             f"a run's settings are JSON values, so that it can be resumed ({error}): give rewards and tasks by name"
         ) from error
+
+
+def reward_of(id: str, reward: Any, gamma: float) -> Any:
+    """The reward's specification, None: that of the full id, with the agent's discount: see :func:`with_gamma`."""
+    return with_gamma(gym.spec(id.rpartition(":")[2]).kwargs["reward"] if reward is None else reward, gamma)
 
 
 def with_gamma(reward: Any, gamma: float) -> Any:

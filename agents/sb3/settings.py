@@ -8,10 +8,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import gymnasium as gym
-
 from agents.cli import Json, Spec, making
-from agents.runs import as_json, with_gamma
+from agents.runs import as_json, reward_of
 from agents.sb3.algorithms import ALGORITHMS, OURS, algorithm, check_keywords, hyperparams
 from textgym.errors import whole_number
 from textgym.registration import full_id
@@ -99,11 +97,10 @@ def resolve(args: TrainArgs) -> dict[str, Any]:
     check_keywords(args.algo, {name: value for name, value in merged.items() if name not in OURS})
     with making(f"the encoder with encoder_kwargs {merged['encoder_kwargs']}"):
         policy_kwargs(merged["encoder"], algo=algorithm(args.algo).name, **merged["encoder_kwargs"])
-    reward = args.reward if args.reward is not None else gym.spec(id.rpartition(":")[2]).kwargs["reward"]
     settings = {f.name: getattr(args, f.name) for f in dataclasses.fields(args)}
     settings |= {
         "env": id,
-        "reward": with_gamma(reward, args.gamma),
+        "reward": reward_of(id, args.reward, args.gamma),
         "env_kwargs": dict(args.env_kwargs),
         "encoder": merged.pop("encoder"),
         "encoder_kwargs": merged.pop("encoder_kwargs"),

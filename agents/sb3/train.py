@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 from tqdm import tqdm
 
 from agents.cli import command_line, making
 from agents.files import write_json
-from agents.runs import claim, clear, default_folder, logger, versions
+from agents.runs import Result, claim, clear, default_folder, logger, report, versions
 from agents.sb3.algorithms import algorithm, build
 from agents.sb3.callbacks import Checkpoints, EvaluationCallback, show
 from agents.sb3.settings import IDENTITY, TrainArgs, resolve
@@ -19,26 +17,6 @@ from agents.sb3.warm_start import warm_start, warm_start_critic
 from textgym.sb3 import make_vec_env
 
 PACKAGES = ("gymnasium", "stable-baselines3", "torch", "numpy")  # whose versions are kept
-
-
-@dataclass(frozen=True)
-class Result:
-    """What came of a run.
-
-    Attributes:
-        folder: config.json, evaluations.csv, best.zip, last.zip and logs/ are in it.
-        evaluations: the lines of evaluations.csv.
-        best_score: the best mean true score on the validation episodes.
-    """
-
-    folder: Path
-    evaluations: list[dict[str, Any]]
-    best_score: float
-
-    @property
-    def best(self) -> Path:
-        """The agent of the best evaluation."""
-        return self.folder / "best.zip"
 
 
 def train(args: TrainArgs) -> Result:
@@ -116,16 +94,12 @@ def train(args: TrainArgs) -> Result:
         if left > 0:
             model.learn(left, EvaluationCallback(checkpoints, args.eval_every, bar), reset_num_timesteps=False)
     env.close()
-    return Result(folder, checkpoints.history, checkpoints.best)
+    return Result(folder, checkpoints.history, checkpoints.best, folder / "best.zip")
 
 
 def main() -> None:
     """The command line."""
-    result = command_line(TrainArgs, train, "python -m agents.sb3.train")
-    for row in result.evaluations:
-        scores = f"score {row['score']:.4f}  success {row['success']:.3f}"
-        print(f"{row['event']:10} {row['steps']:>9} steps  {scores}  {row['wall_s']:.0f} s")
-    print(f"best {result.best_score:.4f}: {result.best}")
+    report(command_line(TrainArgs, train, "python -m agents.sb3.train"))
 
 
 if __name__ == "__main__":

@@ -20,12 +20,31 @@ class PolicyAgent:
         prompt_length: columns of the prompt.
         sampling: how tokens are drawn; None: the likeliest one.
         seed: of the draws.
+        vocabulary: fingerprint of the one that it was trained with, where that is known.
     """
 
-    def __init__(self, policy: Policy, prompt_length: int, sampling: Sampling | None = None, seed: int = 0):
-        self.policy, self.prompt_length, self.sampling = policy, prompt_length, sampling
+    def __init__(
+        self,
+        policy: Policy,
+        prompt_length: int,
+        sampling: Sampling | None = None,
+        seed: int = 0,
+        vocabulary: str | None = None,
+    ):
+        self.policy, self.prompt_length, self.sampling, self.vocabulary = policy, prompt_length, sampling, vocabulary
         self.generator = torch.Generator(policy.device).manual_seed(seed)
         self.reset(())
+
+    def check(self, env) -> None:
+        """Raise ``ValueError`` where it cannot write in ``env``: other tokens, other prompts, longer windows."""
+        self.policy.check(env.vocabulary.size, 1 + env.prompt_length + env.budget)
+        if self.vocabulary not in (None, env.vocabulary.fingerprint):
+            own, other = self.vocabulary[:12], env.vocabulary.fingerprint[:12]
+            raise ValueError(f"its vocabulary has the fingerprint {own}..., that of the environment {other}...")
+        if self.prompt_length != env.prompt_length:
+            raise ValueError(
+                f"it reads prompts of {self.prompt_length} columns, those of the environment have {env.prompt_length}"
+            )
 
     def reset(self, episodes) -> None:
         self.cache: Cache | None = None

@@ -7,6 +7,7 @@ the log-probability with which it was drawn, so a text that was begun under an o
 from __future__ import annotations
 
 from dataclasses import fields
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -50,11 +51,34 @@ class Groups:
         groups = torch.tensor([name for _, _, name in texts], device=zeros.device)
         return stacked([text for text, _, _ in texts]), returns, groups
 
+    def state_dict(self) -> dict[str, Any]:
+        """The texts that are here, as dicts of tensors."""
+        whole = {name: [(columns_of(text), paid) for text, paid in texts] for name, texts in self.waiting.items()}
+        return {
+            "open": {row: [columns_of(part) for part in parts] for row, parts in self.open.items()},
+            "waiting": whole,
+        }
+
+    def load_state_dict(self, state: dict[str, Any], device: torch.device) -> None:
+        """Go on where :meth:`state_dict` was taken."""
+
+        def text(columns: dict[str, Tensor | None]) -> Batch:
+            return Batch(**{name: each if each is None else each.to(device) for name, each in columns.items()})
+
+        self.open = {row: [text(part) for part in parts] for row, parts in state["open"].items()}
+        self.waiting = {name: [(text(each), paid) for each, paid in texts] for name, texts in state["waiting"].items()}
+
+
+def columns_of(batch: Batch) -> dict[str, Tensor | None]:
+    """The fields of a batch by name."""
+    return {f.name: getattr(batch, f.name) for f in fields(Batch)}
+
 
 def split(batch: Batch) -> list[Batch]:
     """One batch a part, of one window each."""
     sizes = batch.parts.bincount(minlength=len(batch.windows)).tolist()
-    columns = {f.name: getattr(batch, f.name) for f in fields(Batch) if f.name not in ("windows", "parts")}
+    columns = columns_of(batch)
+    del columns["windows"], columns["parts"]
     cut = {name: [None] * len(sizes) if each is None else each.split(sizes) for name, each in columns.items()}
     return [
         Batch(window[None], torch.zeros_like(cut["columns"][i]), **{name: each[i] for name, each in cut.items()})

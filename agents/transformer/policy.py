@@ -40,6 +40,18 @@ class Policy(nn.Module, ABC):
         """What n windows of ``columns`` leave to go on from."""
         return WholeWindows(self, n, columns)
 
+    def check(self, vocabulary_size: int, columns: int) -> None:
+        """Raise ``ValueError`` where it does not know ``vocabulary_size`` tokens, or not windows of ``columns``."""
+        if self.vocabulary_size != vocabulary_size:
+            raise ValueError(
+                f"the policy knows {self.vocabulary_size} tokens, the environment's vocabulary has {vocabulary_size}"
+            )
+        if self.columns is not None and self.columns < columns:
+            raise ValueError(
+                f"the policy reads at most {self.columns} columns; BEGIN, prompt and budget of the environment are "
+                f"{columns}"
+            )
+
     @property
     def device(self) -> torch.device:
         return next(self.parameters()).device

@@ -59,12 +59,16 @@ class Writer:
         sampling: how it is drawn from.
         generator: what draws; on the policy's device.
         seed: of the episodes.
+
+    Raises:
+        ValueError: the policy has another vocabulary size, or reads shorter windows.
     """
 
     def __init__(self, env, policy: Policy, sampling: Sampling, generator: torch.Generator, seed: int | None = None):
         self.env, self.policy, self.sampling, self.generator = env, policy, sampling, generator
         n, self.prompt_length = env.num_envs, env.prompt_length
         self.columns = 1 + env.prompt_length + env.budget
+        policy.check(env.vocabulary.size, self.columns)
         self.cache = policy.cache(n, self.columns)
         observations, _ = env.reset(seed=seed)
         self.windows = self._windows(observations)
@@ -125,13 +129,14 @@ class Writer:
 
     def state_dict(self) -> dict[str, Any]:
         """Where the texts stand; the environment's state, and the policy's, are theirs to save."""
-        terms = {name: paid.copy() for name, paid in self.terms.items()}
+        terms = {name: torch.tensor(paid) for name, paid in self.terms.items()}
         windows, lengths = self.windows.clone(), self.lengths.clone()
-        return {"windows": windows, "lengths": lengths, "returns": self.returns.copy(), "terms": terms}
+        return {"windows": windows, "lengths": lengths, "returns": torch.tensor(self.returns), "terms": terms}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         self.windows, self.lengths = (state[name].to(self.policy.device) for name in ("windows", "lengths"))
-        self.returns, self.terms = state["returns"].copy(), {k: v.copy() for k, v in state["terms"].items()}
+        self.returns = state["returns"].numpy().copy()
+        self.terms = {name: paid.numpy().copy() for name, paid in state["terms"].items()}
 
     # -- the texts, on the policy's side -----------------------------------------------------------
 

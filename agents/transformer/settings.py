@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
+
+import torch
 
 from agents.cli import Json, Spec
+from agents.runs import as_json, reward_of
+from agents.transformer.losses import AGGREGATIONS
+from agents.transformer.model import POSITIONS
 from agents.transformer.sampling import Sampling
+from agents.transformer.schedules import DECAYS
 from agents.transformer.update import Objective
+from textgym.errors import one_of, whole_number
+from textgym.registration import full_id
+from textgym.rewards.base import number
 
 # what distinguishes the algorithms: where advantages come from, and what a flag that is not given is
 ALGORITHMS: dict[str, dict[str, object]] = {
@@ -25,10 +35,10 @@ class TrainArgs:
     """Train a Transformer on a textgym id. Flags that are not given are the algorithm's own."""
 
     env: str = "textgym/Copy-v0"
-    """The environment's id."""
+    """The environment's id, with or without textgym/."""
     algo: Literal["ppo", "a2c", "reinforce", "rloo", "grpo"] = "ppo"
     """ppo, a2c, reinforce (Monte Carlo with a value baseline), rloo, grpo (groups of texts of one prompt)."""
-    reward: Spec | None = None
+    reward: Spec = None
     """What the agent is paid: delta, terminal, delta:chrf, ... or JSON; by default the id's own reward."""
     env_kwargs: Json = field(default_factory=dict)
     """Other keywords of the environment, as JSON: '{"mask": "task"}'."""
@@ -91,6 +101,8 @@ class TrainArgs:
     """Weight of the KL to the policy at the start of reinforcement learning, in the loss."""
     pretrain: int = 0
     """Updates of maximum likelihood on the train split's references first."""
+    pretrain_lr: float = 1e-3
+    """Learning rate of these updates, falling linearly."""
 
     eval_every: int = 20_000
     """Tokens between evaluations of the true score; each one saves a checkpoint."""
@@ -133,3 +145,79 @@ class TrainArgs:
             aggregation=self.aggregation,
             normalise=bool(ALGORITHMS[self.algo]["normalise"]),
         )
+
+
+# may change when a run is resumed; all else makes it that run
+FREE = ("steps", "eval_every", "folder", "resume", "overwrite", "device", "threads", "progress")
+IDENTITY = (*(f.name for f in dataclasses.fields(TrainArgs) if f.name not in FREE), "fingerprint")
+
+
+def resolve(args: TrainArgs) -> dict[str, Any]:
+    """Every setting, those of the algorithm filled in, as JSON values.
+
+    Raises:
+        ValueError, TypeError: as :func:`~agents.transformer.train.train`, where it needs no environment to know.
+    """
+    id = full_id(args.env)
+    for name, allowed in (
+        ("algo", ALGORITHMS),
+        ("positions", POSITIONS),
+        ("decay", DECAYS),
+        ("aggregation", AGGREGATIONS),
+    ):
+        one_of(name, getattr(args, name), allowed)
+    least = dict.fromkeys(("n_envs", "group_size", "layers", "width", "heads", "minibatch", "eval_every"), 1)
+    least |= {"eval_episodes": 1, "threads": 1, "rollout": 1, "epochs": 1, "steps": 0, "warmup": 0, "pretrain": 0}
+    for name, low in least.items():
+        if getattr(args, name) is not None:
+            whole_number(name, getattr(args, name), low)
+    for name in ("learning_rate", "pretrain_lr", "max_norm", "clip"):
+        if getattr(args, name) is not None:
+            number(name, getattr(args, name), above=0.0)
+    for name in ("weight_decay", "value_weight", "entropy_weight", "kl_weight"):
+        number(name, getattr(args, name), low=0.0)
+    for name in ("gamma", "lam", "dropout"):
+        if getattr(args, name) is not None:
+            number(name, getattr(args, name), low=0.0, high=1.0)
+    _check_algorithm(args)
+    settings = {f.name: getattr(args, f.name) for f in dataclasses.fields(args)}
+    settings |= {name: args.of_algorithm(name) for name in ("epochs", "lam", "clip")}
+    settings |= {
+        "env": id,
+        "reward": reward_of(id, args.reward, args.gamma),
+        "env_kwargs": dict(args.env_kwargs or {}),
+        "folder": None if args.folder is None else str(args.folder),
+    }
+    return as_json(settings)
+
+
+def _check_algorithm(args: TrainArgs) -> None:
+    """Raise where flags do not go with the algorithm, or with each other."""
+    args.sampling  # noqa: B018 - raises
+    if args.clip is not None and ALGORITHMS[args.algo]["clip"] is None:
+        raise ValueError(f"clip={args.clip}: {args.algo} uses every token once and has no ratio to clip; ppo has")
+    if args.lam is not None and args.grouped:
+        raise ValueError(f"lam={args.lam}: {args.algo} compares whole texts of a prompt; ppo and a2c have a lambda")
+    if args.grouped and args.gamma != 1.0:
+        raise ValueError(f"gamma={args.gamma}: {args.algo} compares the undiscounted returns of whole texts: gamma=1")
+    if args.grouped and args.n_envs % args.group_size:
+        raise ValueError(f"group_size={args.group_size} must divide n_envs={args.n_envs}")
+
+
+def resolve_device(name: str) -> torch.device:
+    """The device of a flag; "auto": the GPU where there is one.
+
+    Raises:
+        ValueError: there is no such device.
+    """
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+        torch.empty(1, device=device)
+    except (RuntimeError, AssertionError) as error:
+        why = str(error).splitlines()[0]
+        raise ValueError(
+            f"device {name!r} cannot be had ({why}); auto takes a GPU where there is one, else cpu"
+        ) from error
+    return device

@@ -109,7 +109,7 @@ class Trainer:
             "torch": torch.get_rng_state(),
             "env": self.env.get_state(),
             "writer": self.writer.state_dict(),
-            "groups": self.groups,
+            "groups": None if self.groups is None else self.groups.state_dict(),
             "tokens": self.tokens,
             "update": self.update,
         }
@@ -125,7 +125,8 @@ class Trainer:
         torch.set_rng_state(state["torch"])
         self.env.set_state(state["env"])
         self.writer.load_state_dict(state["writer"])
-        self.groups = state["groups"]
+        if self.groups is not None:
+            self.groups.load_state_dict(state["groups"], self.policy.device)
         self.tokens, self.update = state["tokens"], state["update"]
 
 

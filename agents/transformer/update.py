@@ -152,20 +152,21 @@ def update(
         longest: tokens of the longest possible text.
 
     Raises:
-        FloatingPointError: a loss that is no finite number; the policy is what it was before that minibatch.
+        FloatingPointError: a loss or a gradient that is no finite number; the policy is what it was before that
+            minibatch.
     """
     seen: defaultdict[str, list[float]] = defaultdict(list)
     for epoch in range(epochs):
         for number, (chosen, at) in enumerate(in_minibatches(batch, minibatch, generator)):
             loss, terms = minibatch_loss(policy, batch, chosen, at, objective, sampling, longest)
-            if not torch.isfinite(loss):
-                raise FloatingPointError(
-                    f"the loss is {loss.item()} in minibatch {number} of epoch {epoch}: "
-                    + ", ".join(f"{name} {float(value):.4g}" for name, value in terms.items())
-                )
             optimizer.zero_grad(set_to_none=True)
             loss.backward()
             norm = nn.utils.clip_grad_norm_(policy.parameters(), max_norm if max_norm is not None else float("inf"))
+            if not torch.isfinite(loss + norm):
+                raise FloatingPointError(
+                    f"the loss is {loss.item()}, its gradient {norm.item()}, in minibatch {number} of epoch {epoch}: "
+                    + ", ".join(f"{name} {float(value):.4g}" for name, value in terms.items())
+                )
             optimizer.step()
             for name, value in {**terms, "gradient_norm": norm}.items():
                 seen[name].append(float(value))
