@@ -9,7 +9,6 @@ import pytest
 import torch
 from stable_baselines3 import PPO
 from stable_baselines3.common.logger import Logger
-from stable_baselines3.common.torch_layers import BaseFeaturesExtractor
 from torch import nn
 
 from agents.evaluation import evaluate
@@ -17,7 +16,6 @@ from agents.transformer.advantages import gae
 from agents.transformer.agent import PolicyAgent
 from agents.transformer.groups import Groups, joined, split, stacked
 from agents.transformer.model import Decoder, DecoderConfig
-from agents.transformer.policy import windows
 from agents.transformer.pretrain import likelihood_loss, pretrain, reference_windows
 from agents.transformer.rollout import Writer
 from agents.transformer.sampling import Sampling
@@ -25,6 +23,7 @@ from agents.transformer.schedules import DECAYS, learning_rate
 from agents.transformer.settings import ALGORITHMS, TrainArgs
 from agents.transformer.trainer import Trainer
 from agents.transformer.update import Objective, as_batch, update
+from experiments.benchmarks.agents import LastColumn
 from textgym.sb3 import make_vec_env
 
 ID, STEPS, N = "textgym/Spelling-v0", 24, 4
@@ -39,19 +38,6 @@ class Untied(Decoder):
 
     def heads(self, hidden):
         return self.action(hidden), self.value(hidden).squeeze(-1)
-
-
-class LastColumn(BaseFeaturesExtractor):
-    """A decoder as an SB3 encoder: the whole window for every token."""
-
-    def __init__(self, space, trunk, prompt_length):
-        super().__init__(space, trunk.config.width)
-        self.trunk, self.prompt_length = trunk, prompt_length
-
-    def forward(self, observations):
-        tokens = windows(observations, self.trunk.vocabulary_size)
-        columns = self.prompt_length + (tokens[:, 1 + self.prompt_length :] != self.trunk.vocabulary_size).sum(1)
-        return self.trunk.hidden(tokens)[torch.arange(len(tokens)), columns]
 
 
 def make_env(n=N, **kwargs):
@@ -220,7 +206,7 @@ def test_pretraining_learns_the_references_and_the_agent_writes_them():
     assert tokens.shape == (50, 1 + env.prompt_length + env.budget) and (lengths == 6).all()
     assert (tokens[:, 1:6] == tokens[:, 6:11]).all() and (tokens[:, 11] == env.vocabulary.eos).all()
     start = likelihood_loss(policy, tokens, lengths, env.prompt_length)
-    assert float(start) == pytest.approx(math.log(env.vocabulary.size), abs=0.1)
+    assert start.item() == pytest.approx(math.log(env.vocabulary.size), abs=0.1)
     end = pretrain(policy, env.task, 300, rate=3e-3)
     assert end < 0.2 and policy.training
     greedy = evaluate(PolicyAgent(policy, env.prompt_length), "textgym/Copy-v0", 200)

@@ -51,11 +51,19 @@ class Trainer:
         Raises:
             FloatingPointError: see :func:`~agents.transformer.update.update`.
         """
+        return self.learn(self.write())
+
+    def write(self) -> Rollout:
+        """One rollout."""
         self.policy.eval()
         with torch.no_grad():
             rollout = self.writer.collect(self.rollout)
         self.policy.train()
         self.tokens += rollout.actions.numel()
+        return rollout
+
+    def learn(self, rollout: Rollout) -> dict[str, float]:
+        """The update from a rollout; see :meth:`step`."""
         rate = learning_rate(self.args.learning_rate, self.update, self.updates, self.args.decay, self.args.warmup)
         for group in self.optimizer.param_groups:
             group["lr"] = rate
