@@ -60,6 +60,7 @@ class Decoder(Policy):
         if self.position is None:
             self.register_buffer("rotation", rotations(config.columns, config.width // config.heads), persistent=False)
         self.apply(self._initialise)
+        nn.init.zeros_(self.value.weight)  # no opinion is better than a random one: it would move the first policies
 
     def _initialise(self, module: nn.Module) -> None:
         """GPT-2's: normal with deviation 0.02, less for what each layer adds to the sum."""
@@ -123,7 +124,7 @@ class Block(nn.Module):
         self.norm1, self.norm2 = nn.LayerNorm(d), nn.LayerNorm(d)
         self.qkv = nn.Linear(d, 3 * d)
         self.output = nn.Linear(d, d)
-        self.mlp = nn.Sequential(nn.Linear(d, 4 * d), nn.GELU(approximate="tanh"), nn.Linear(4 * d, d))
+        self.mlp = nn.Sequential(nn.Linear(d, 4 * d), nn.GELU(), nn.Linear(4 * d, d))
         self.dropout = nn.Dropout(config.dropout)
 
     def project(self, x: Tensor, rotation: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:

@@ -108,7 +108,7 @@ class Writer:
                 starts[over], first[over] = step + 1, 0
                 self.windows[rows] = self._windows(self._tokens(observations)[over])
                 self.lengths[rows] = 0
-            self._advance(actions, ended[step])
+            self._advance(actions, ended[step], last=step == steps - 1)
         last_values = self.policy.heads(self.output)[1].float()
         open_rows = np.flatnonzero(starts < steps)
         rows = torch.from_numpy(open_rows).to(device)
@@ -151,11 +151,14 @@ class Writer:
         self.windows[rows, 1 + self.prompt_length + self.lengths] = actions
         self.lengths = self.lengths + 1
 
-    def _advance(self, actions: Tensor, ended: np.ndarray) -> None:
-        """The outputs from which the next tokens are drawn: of the token just written, or of a new prompt."""
+    def _advance(self, actions: Tensor, ended: np.ndarray, last: bool) -> None:
+        """The outputs from which the next tokens are drawn: of the token just written, or of a new prompt.
+
+        ``last``: of the rollout. The next one reads all prompts, so here the new ones are left.
+        """
         if not ended.all():
             self.output = self.cache.append(actions, self._written_to(ended))
-        if ended.any():
+        if ended.any() and not last:
             rows = torch.from_numpy(np.flatnonzero(ended)).to(actions.device)
             columns = torch.full_like(rows, self.prompt_length)
             self.output[rows] = self.cache.begin(rows, self.windows[rows, : self.prompt_length + 1], columns)

@@ -6,8 +6,9 @@
 width 128, one thread. All is timed in turns in one process; rates are medians over rounds, in brackets the 10th and
 90th percentile of the ratio to this trainer, round by round.
 
-- this trainer: PPO, one epoch, minibatches of 1,024 tokens. The rollout reads the prompts, of new texts and after every
-  update those of all rows, draws, and steps the environment; the update is one forward and backward a text.
+- this trainer: PPO, one epoch, minibatches of 1,024 tokens. The rollout reads the prompts, draws, and steps the
+  environment; the update is one forward and backward a text. Its policy is untrained and ends a text with each token by
+  1 in 128, so that it reads about twice as many prompts as the two below, whose texts are as long as can be.
 - Stable-Baselines3: PPO, one epoch, minibatches of 256 tokens (larger ones are no faster), the same network as features
   extractor: the whole window is read for every token. It is timed on fewer tokens: each costs the same.
 - transformers: ``GPT2LMHeadModel.generate`` of the same sizes with its cache: no environment, no values.
