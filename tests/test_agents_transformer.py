@@ -4,10 +4,8 @@ import dataclasses
 import json
 import os
 import re
-import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -15,6 +13,7 @@ import pytest
 pytest.importorskip("stable_baselines3")
 
 import torch
+from helpers import ROOT, killed_after
 
 from agents import evaluate as evaluate_command
 from agents.cli import command_line
@@ -26,7 +25,6 @@ from agents.transformer.settings import ALGORITHMS, TrainArgs, resolve
 from agents.transformer.train import train
 from agents.transformer.trainer import Trainer
 
-ROOT = Path(__file__).parents[1]
 SMALL = {"length": 3, "symbols": 3}
 
 
@@ -104,16 +102,7 @@ def test_killed_and_resumed(tmp_path):
     command = [sys.executable, "-m", "agents.transformer.train", "--env-kwargs", json.dumps(SMALL)]
     command += ["--n-envs", "8", "--width", "16", "--heads", "2", "--eval-every", "256", "--eval-episodes", "10"]
     command += ["--folder", str(folder), "--no-progress", "--device", "cpu", "--decay", "constant"]
-    process = subprocess.Popen([*command, "--steps", "10000000"], cwd=ROOT)
-    try:
-        deadline = time.monotonic() + 120
-        while not (folder / "evaluations.csv").exists() or len(read_evaluations(folder)) < 3:
-            assert process.poll() is None and time.monotonic() < deadline
-            time.sleep(0.05)
-    finally:
-        os.kill(process.pid, signal.SIGKILL)
-        process.wait()
-    before = read_evaluations(folder)
+    before = killed_after([*command, "--steps", "10000000"], folder)
     steps = int(before[-1]["steps"]) + 512
     args = quick(folder, eval_every=256, steps=steps, resume=True, group_size=8, minibatch=1024)
     after = read_evaluations(train(args).folder)
