@@ -246,3 +246,23 @@ def test_help_has_a_sentence_for_every_flag(module, args):
     for field in dataclasses.fields(args):
         sentence = re.search(rf'^    {field.name}: .*\n    """(.*?)"""', source, re.MULTILINE).group(1)
         assert f"--{field.name.replace('_', '-')}" in words and sentence[:40] in words, field.name
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("env", ["textgym/Copy-v0", "textgym/Reverse-v0"])
+def test_sixteen_letters_are_copied_and_reversed(env, tmp_path):
+    args = TrainArgs(
+        env=env,
+        env_kwargs={"length": 16, "symbols": 26},
+        steps=400_000,
+        width=64,
+        positions="learned",
+        gamma=0.0,
+        lam=0.0,
+        entropy_weight=0.05,
+        minibatch=256,
+        folder=tmp_path / "run",
+        device="cpu",
+        progress=False,
+    )
+    assert train(args).best_score > 0.99

@@ -155,7 +155,7 @@ def update(
         FloatingPointError: a loss or a gradient that is no finite number; the policy is what it was before that
             minibatch.
     """
-    seen: defaultdict[str, list[float]] = defaultdict(list)
+    seen: defaultdict[str, list[Tensor]] = defaultdict(list)
     for epoch in range(epochs):
         for number, (chosen, at) in enumerate(in_minibatches(batch, minibatch, generator)):
             loss, terms = minibatch_loss(policy, batch, chosen, at, objective, sampling, longest)
@@ -169,8 +169,8 @@ def update(
                 )
             optimizer.step()
             for name, value in {**terms, "gradient_norm": norm}.items():
-                seen[name].append(float(value))
-    return {name: sum(values) / len(values) for name, values in seen.items()}
+                seen[name].append(value)
+    return {name: torch.stack(values).mean().item() for name, values in seen.items()}
 
 
 def minibatch_loss(
