@@ -5,13 +5,18 @@ from __future__ import annotations
 import sys
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from textgym.episode import Episode, Step
 from textgym.errors import RewardError, load_object
+from textgym.metrics import compiled
 from textgym.replay import replay
 from textgym.running import Recipe, RunningState
+
+if TYPE_CHECKING:
+    from textgym.metrics.compiled.rows import CompiledRows
 
 
 class Progress(ABC):
@@ -122,15 +127,21 @@ class Metric(BatchMetric):
         """The metric of a finished text."""
         return self.start(episode).push(text)
 
+    def compiled_rows(self, n: int) -> CompiledRows | None:
+        """n rows followed by compiled code, which is asked for where it pays; None: there is none for this metric."""
+        return None
+
     def score_all(self, texts: Sequence[str], episodes: Sequence[Episode]) -> list[float]:
         """:meth:`score` of each text."""
+        if rows := compiled.pays_for(texts) and self.compiled_rows(len(texts)):
+            return rows.score_all(texts, episodes)
         return [float(self.score(text, episode)) for text, episode in zip(texts, episodes, strict=True)]
 
     def score_rows(self, step):
         return np.array(self.score_all(step.texts, step.episodes), np.float64)
 
     def start_rows(self, n: int, vocabulary=None) -> BatchProgress:
-        return _RowByRow(self, n)
+        return (compiled.pays(n) and self.compiled_rows(n)) or _RowByRow(self, n)
 
 
 class _RowByRow(BatchProgress):
@@ -146,6 +157,14 @@ class _RowByRow(BatchProgress):
         start = self.metric.start
         for row, episode in zip(rows.tolist(), episodes, strict=True):
             self.progress[row] = start(episode)
+
+    def set_state(self, saved):
+        if "texts" not in saved:
+            return super().set_state(saved)
+        for row, (episode, text) in enumerate(zip(saved["episodes"], saved["texts"], strict=True)):
+            if episode is not None:  # saved by compiled rows
+                self.progress[row] = self.metric.start(episode)
+                self.progress[row].push(text)
 
     def value(self, step):
         progress, pieces, provisional = self.progress, step.pieces, step.provisional

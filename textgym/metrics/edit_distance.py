@@ -45,6 +45,13 @@ class EditDistance(Metric):
         each = [EditProgress(self.unit, self.form, reference) for reference in episode.references]
         return nearest(self, each)
 
+    def compiled_rows(self, n):
+        if type(self) is not EditDistance:  # a subclass may compute something else
+            return None
+        from textgym.metrics.compiled.edit_distance import EditDistanceRows
+
+        return EditDistanceRows(self, n, optimistic=False)
+
 
 Column = tuple[int, int, int]
 """A column of the table: the vertical differences +1 and -1 as bits (bit i: of cell i + 1), and the top cell."""

@@ -38,6 +38,13 @@ class OptimisticEditDistance(EditDistance):
     def start(self, episode):
         return nearest(self, [_Optimistic(self.unit, self.form, reference) for reference in episode.references])
 
+    def compiled_rows(self, n):
+        if type(self) is not OptimisticEditDistance:
+            return None
+        from textgym.metrics.compiled.edit_distance import EditDistanceRows
+
+        return EditDistanceRows(self, n, optimistic=True)
+
 
 class _Optimistic(EditProgress):
     def __init__(self, unit, form, reference):
