@@ -48,7 +48,9 @@ class _Writer(ABC):
         if text not in self.known:
             if len(self.known) > 100_000:
                 self.known.clear()
-            self.known[text] = np.append(self.task.vocabulary.encode(text), self.task.vocabulary.eos)
+            vocabulary = self.task.vocabulary
+            ids = vocabulary.encode(text)
+            self.known[text] = np.append(ids[vocabulary.legal[ids]], vocabulary.eos)  # unknown words are left out
         ids = self.known[text]
         return int(ids[min(t, len(ids) - 1)])
 

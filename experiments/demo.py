@@ -22,8 +22,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import tyro
 from tqdm import tqdm
+
+from agents.cli import command_line
+from textgym.errors import whole_number
 
 REWARDS = ("delta", "terminal")
 COLUMNS = {"score": "Greedy", "sampled": "Sampled"}  # of evaluations.csv
@@ -34,7 +36,7 @@ class DemoArgs:
     """SB3 PPO on spelling correction, paid at every character or at the end."""
 
     env: str = "textgym/SpellingNoisy-v0"
-    """The environment's id."""
+    """The environment's id, with or without textgym/."""
     steps: int = 100_000
     """Tokens each run trains on."""
     seeds: int = 3
@@ -262,9 +264,13 @@ def report(args: DemoArgs, results: list[dict[str, Any]], lines: Lines) -> Path:
     return path
 
 
-def main() -> None:
-    args = tyro.cli(DemoArgs, prog="python -m experiments.demo")
-    os.environ.setdefault("OMP_NUM_THREADS", "1")
+def demo(args: DemoArgs) -> None:
+    """All of it, after a look at whether each run can be made."""
+    from agents.sb3.settings import TrainArgs, resolve
+
+    for name in ("steps", "seeds", "processes"):
+        whole_number(name, getattr(args, name), 1)
+    resolve(TrainArgs(**settings_of(args, REWARDS[0], 0, args.steps)))
     args.folder.mkdir(parents=True, exist_ok=True)
     results = run_all(args)
     lines = lines_of(args, results)
@@ -275,4 +281,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+    command_line(DemoArgs, demo, "python -m experiments.demo")

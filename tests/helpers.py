@@ -1,12 +1,27 @@
 """What several test files share: comparing nested results, choosing tokens, a task and rewards of a user's own."""
 
+import itertools
+import pickle
 import re
+import subprocess
+import time
+from inspect import signature
+from pathlib import Path
 
 import gymnasium as gym
 import numpy as np
 
+from agents.runs import read_evaluations
 from textgym import DatasetTask, EditDistance, Episode, RewardFunction, RewardState, make_vocabulary
+from textgym.metrics import METRICS
 
+# a model has to be named for the others, and naive Bayes learns from tasks with classes
+METRICS_WITHOUT_ARGUMENTS = [
+    name
+    for name, make in METRICS.items()
+    if name != "naive_bayes" and all(p.default is not p.empty for p in signature(make).parameters.values())
+]
+ROOT = Path(__file__).parents[1]
 MODES = ["NextStep", "SameStep", "Disabled"]
 MASKED = {"mask": {"name": "banned", "tokens": [0]}}
 
@@ -80,6 +95,26 @@ def some_tokens(rng, env, observations):
         elif choice < 0.8:
             actions[row] = env.vocabulary.eos
     return actions
+
+
+def a_word(env):
+    """The first token that is legal and does not end the text."""
+    vocabulary = env.unwrapped.vocabulary
+    return next(id for id in np.flatnonzero(vocabulary.legal).tolist() if id != vocabulary.eos)
+
+
+def check_splits(build, n=100):
+    """``build(split)`` makes tasks with the same fixed episodes always; what n of them and n drawn ones are is their
+    split's alone."""
+    found = {}
+    for split in ("train", "validation", "test"):
+        task = build(split)
+        again, rng = pickle.loads(pickle.dumps(task)), np.random.default_rng(0)
+        fixed = [task.episode(i) for i in range(n)]
+        assert fixed == [again.episode(i) for i in range(n)] and again.fingerprint == task.fingerprint
+        found[split] = {task.identity(episode) for episode in (*fixed, *(task.sample(rng) for _ in range(n)))}
+        assert len(found[split]) > 1.9 * n and not task.dropped
+    assert not any(found[a] & found[b] for a, b in itertools.combinations(found, 2))
 
 
 def vector(env_id, n, mode="SameStep", **kwargs):
@@ -178,3 +213,17 @@ class _Vowels(RewardState):
             "many": np.array([0.1 * self.found[r] for r in step.rows.tolist()]),
         }
         return self.terms["new_vowels"] + self.terms["many"]
+
+
+def killed_after(command, folder, evaluations=3):
+    """Run a trainer's command until evaluations.csv in ``folder`` has some lines, kill it: the lines."""
+    process = subprocess.Popen(command, cwd=ROOT)
+    try:
+        deadline = time.monotonic() + 120
+        while not (folder / "evaluations.csv").exists() or len(read_evaluations(folder)) < evaluations:
+            assert process.poll() is None and time.monotonic() < deadline
+            time.sleep(0.05)
+    finally:
+        process.kill()
+        process.wait()
+    return read_evaluations(folder)

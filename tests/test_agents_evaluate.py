@@ -10,6 +10,7 @@ from agents.baselines import BASELINES, NGram, Random, Reference, baseline_score
 from agents.evaluate import EvaluateArgs, main
 from agents.evaluation import evaluate, evaluation_env, written
 from agents.files import replacing, write_json
+from textgym import DatasetTask, EditDistance, Episode, TextGenVectorEnv, Vocabulary
 
 SYMBOLIC = [id for id in gym.registry if id.startswith("textgym/") and "symbolic:" in gym.spec(id).kwargs["task"]]
 SMALL = {"length": 3, "symbols": 3}
@@ -48,6 +49,21 @@ def test_the_same_whatever_the_batch_and_the_time(name):
 
     first, again, other = scores(16), scores(16), scores(5)
     assert first.to_json() == again.to_json() == other.to_json()
+
+
+def test_words_that_cannot_be_written_are_left_out():
+    class Words(DatasetTask):
+        metric = EditDistance("word", "accuracy")
+
+        def __init__(self, split="train"):
+            vocabulary = Vocabulary.words(["the cat sat on a mat"])
+            items = [Episode("the dog sat", ("a dog sat on it",))]
+            super().__init__(items, vocabulary=vocabulary, prompt_length=5, budget=6, split=split, lossy=True)
+
+    for name, text in (("copy_prompt", "the sat"), ("reference", "a sat on")):
+        env = TextGenVectorEnv(Words, 1, autoreset_mode="Disabled", split="test")
+        wrote = evaluate(BASELINES[name](env.task), env, 1)
+        assert (wrote.texts, wrote.end_reasons) == ([text], ["eos"])
 
 
 def test_every_split_has_its_own_episodes():

@@ -4,10 +4,8 @@ import dataclasses
 import json
 import os
 import re
-import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import numpy as np
@@ -16,16 +14,17 @@ import pytest
 pytest.importorskip("stable_baselines3")
 
 import torch
+from helpers import ROOT, killed_after
 
 from agents.evaluation import SB3Agent, evaluate, evaluation_env, load_agent
+from agents.runs import default_folder, read_evaluations, with_gamma
 from agents.sb3 import algorithms
-from agents.sb3.settings import TrainArgs, default_folder, resolve, with_gamma
-from agents.sb3.train import read_evaluations, train
+from agents.sb3.settings import TrainArgs, resolve
+from agents.sb3.train import train
 from agents.sb3.warm_start import TeacherForcing, log_likelihood, warm_start
 from textgym.rewards import make_reward
 from textgym.sb3 import make_vec_env
 
-ROOT = Path(__file__).parents[1]
 SMALL = {"length": 3, "symbols": 3}
 OWN = {  # tiny and quick, but with everything that the algorithms do
     "ppo": {"n_steps": 16, "batch_size": 32, "n_epochs": 1},
@@ -122,16 +121,7 @@ def test_killed_and_resumed(tmp_path):
         "10",
     ]
     command += ["--folder", str(folder), "--no-progress", "--device", "cpu"]
-    process = subprocess.Popen([*command, "--steps", "1000000"], cwd=ROOT)
-    try:
-        deadline = time.monotonic() + 60
-        while not (folder / "evaluations.csv").exists() or len(read_evaluations(folder)) < 3:
-            assert process.poll() is None and time.monotonic() < deadline
-            time.sleep(0.05)
-    finally:
-        os.kill(process.pid, signal.SIGKILL)
-        process.wait()
-    before = read_evaluations(folder)
+    before = killed_after([*command, "--steps", "10000000"], folder)
     assert before[-1]["steps"] >= 256
     args = quick(folder, encoder_kwargs={}, eval_every=256, steps=int(before[-1]["steps"]) + 512, resume=True)
     result = train(args)
@@ -256,7 +246,7 @@ def test_it_refuses_to_resume_another_run(tmp_path):
     ("changes", "message"),
     [
         ({"algo": "pppo", "hyperparams": {}}, "Did you mean 'ppo'"),
-        ({"env": "textgym/Copie-v0"}, "Did you mean 'textgym/Copy-v0'"),
+        ({"env": "textgym/Copie-v0"}, "Did you mean 'Copy-v0'"),
         ({"hyperparams": {"learning_rat": 1}}, "Did you mean 'learning_rate'"),
         ({"hyperparams": {"gamma": 0.9}}, "own flag"),
         ({"encoder": "transfomer", "encoder_kwargs": {}}, "Did you mean 'transformer'"),
@@ -264,7 +254,16 @@ def test_it_refuses_to_resume_another_run(tmp_path):
         ({"reward": {"name": "delta", "gamma": 0.9}}, "gamma=0.9, the agent gamma=1.0"),
         ({"env_kwargs": {"split": "test"}}, "split"),
         ({"env_kwargs": {"lenght": 3}}, "Did you mean 'length'"),
-        ({"n_envs": 0}, "n_envs must be at least 1"),
+        ({"n_envs": 0}, "n_envs must be a finite number, at least 1, got 0"),
+        ({"encoder_kwargs": {"feature_dim": 16}}, "Did you mean 'features_dim'"),
+        ({"encoder_kwargs": {"features_dim": "16"}}, "encoder_kwargs {'features_dim': '16'}"),
+        ({"hyperparams": {"n_steps": "16"}}, "hyperparams {'n_steps': '16'}"),
+        ({"device": "cudo"}, "device 'cudo'"),
+        ({"gamma": 2.0}, "gamma must be a finite number"),
+        ({"warm_start_lr": -1.0}, "warm_start_lr must be a finite number"),
+        ({"eval_every": 0}, "eval_every must be a whole number, at least 1"),
+        ({"eval_episodes": 0}, "eval_episodes must be"),
+        ({"threads": 0}, "threads must be"),
     ],
 )
 def test_refusals(changes, message, tmp_path):
@@ -323,6 +322,17 @@ def test_a_reward_with_another_gamma_than_the_agents_is_refused(spec):
     make_reward(settings["reward"])
 
 
+def test_an_id_needs_no_namespace_and_may_name_the_module_that_registers_it(tmp_path, monkeypatch):
+    assert resolve(TrainArgs(env="SpellingNoisy-v0")) == resolve(TrainArgs(env="textgym/SpellingNoisy-v0"))
+    (tmp_path / "my_ids.py").write_text(
+        "import textgym\ntextgym.register('me/Copy-v0', 'textgym.tasks.symbolic:Copy', reward='terminal', length=2)\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    settings = resolve(TrainArgs(env="my_ids:me/Copy-v0"))
+    assert settings["env"] == "my_ids:me/Copy-v0" and settings["reward"] == "terminal"
+    assert evaluation_env(settings["env"], num_envs=1).task.prompt_length == 2
+
+
 # -- settings --------------------------------------------------------------------------------------
 
 
@@ -332,9 +342,9 @@ def test_settings_go_over_those_of_the_file(tmp_path):
     assert settings["reward"] == "delta" and "n_envs" not in settings["hyperparams"]
     other = resolve(TrainArgs(encoder="bag"))
     assert other["encoder"] == "bag" and other["encoder_kwargs"] == {}  # not the Transformer's
-    assert str(default_folder(settings)) == "runs/Copy-v0-ppo-delta-s0"
+    assert str(default_folder(settings, "ppo")) == "runs/Copy-v0-ppo-delta-s0"
     long = [{**settings, "reward": ["delta", "delta:cer", name]} for name in ("delta:wer", "terminal:wer")]
-    assert default_folder(long[0]) != default_folder(long[1])
+    assert default_folder(long[0], "ppo") != default_folder(long[1], "ppo")
 
 
 @pytest.mark.parametrize("algo", algorithms.ALGORITHMS)

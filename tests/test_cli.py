@@ -71,8 +71,12 @@ def test_list(run, monkeypatch):
     monkeypatch.setattr(listing, "IDS", ONE_OF_EACH)
     code, out, _ = run("list")
     header, copy, spelling, gone = out.splitlines()
-    assert code == 0 and header.split() == "id V prompt budget episodes reward optimum description".split()
-    assert copy.split() == ["Copy-v0", "9", "5", "6", "generated", "delta", "1", *"Write the prompt again.".split()]
+    assert code == 0 and header.split() == [
+        *"id V prompt budget episodes reward optimum random copy_prompt ngram reference description".split()
+    ]
+    *figures, random, copied, ngram, reference = copy.split()[:-4]
+    assert figures == ["Copy-v0", "9", "5", "6", "generated", "delta", "1"]
+    assert copied == reference == "1.000" > ngram > random and copy.endswith("Write the prompt again.")
     assert "?" in spelling and spelling.count("/") == 2
     assert gone.startswith("Gone-v0: cannot be built here") and "nowhere" in gone
 
@@ -80,6 +84,7 @@ def test_list(run, monkeypatch):
 def test_list_for_machines(run, monkeypatch):
     monkeypatch.setattr(listing, "IDS", ONE_OF_EACH)
     copy, spelling, gone = json.loads(run("list", "--json")[1])
+    assert set(copy.pop("scores")) == {"random", "copy_prompt", "ngram", "reference"}
     assert copy == {
         "id": "Copy-v0", "vocabulary_size": 9, "prompt_length": 5, "budget": 6, "episodes": "generated",
         "reward": "delta", "optimum": 1.0, "description": "Write the prompt again.",
@@ -87,6 +92,14 @@ def test_list_for_machines(run, monkeypatch):
     assert list(spelling["episodes"]) == ["train", "validation", "test"] and min(spelling["episodes"].values()) > 100
     assert spelling["optimum"] is None
     assert set(gone) == {"id", "error"}
+
+
+def test_every_id_has_its_recorded_scores():
+    record = listing.recorded()
+    known = {name for name, (task, _, _) in IDS.items() if not task.startswith("own_data:")}
+    assert set(record["scores"]) == known and record["episodes"] >= 200
+    for name, scores in record["scores"].items():
+        assert scores["reference"] == 1.0 and 0 <= scores["random"] <= 0.15, name
 
 
 # show
@@ -140,6 +153,7 @@ def test_show_with_settings(run):
 def test_what_cannot_be_done_is_explained(run, command, argv, reasons):
     code, _, err = run(command, *argv)
     assert code == 2 and err.startswith("textgym: ") and all(reason in err for reason in reasons)
+    assert "environment creator" not in err, "which Gymnasium adds to some"
 
 
 @pytest.mark.parametrize(

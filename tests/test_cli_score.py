@@ -80,7 +80,8 @@ def test_for_machines(run, files, metric, tokenizer):
     report = json.loads(run(*argv)[1])
     assert report["mean_of_lines"] == pytest.approx(sum(line["value"] for line in report["lines"]) / 2)
     for line in report["lines"]:
-        assert len(line["payments"]) == len(line["tokens"]) and line["tokens"][-1] == "<eos>"
+        assert len(line["payments"]) == len(line["tokens"]) and line["tokens"][-1] == "", "EOS adds nothing"
+        assert "".join(line["tokens"]) == line["text"]
         assert sum(line["payments"]) == pytest.approx(line["value"]), "delta pays the value"
     short = json.loads(run(*argv, "--no-tokens")[1])
     values = [[line["value"] for line in each["lines"]] for each in (short, report)]
@@ -98,6 +99,23 @@ def test_schedules_of_score(run, files):
     assert [1 / 3, 2 / 3, 2 / 3, 2 / 3] == payments("every_step")
     assert [1 / 3, 1 / 3, 0, 0] == payments("delta")
     assert [1 / 6, 0, -1 / 3, -2 / 3] == payments('{"name": "potential", "gamma": 0.5, "base": null}')
+    assert [1 / 6, 0, -1 / 3, 0] == payments('{"name": "potential", "gamma": 0.5}'), "the base pays the metric, too"
+    assert [0, 2 / 3, 0, 0] == payments('{"name": "delayed", "k": 2}'), "and so does a wrapped schedule"
+    assert [0, 1, 0, 4 / 3] == payments('{"name": "delayed", "k": 2, "reward": "every_step"}')
+    assert [1 / 3, 1 / 3, 0, 1] == payments('["delta", "constant"]')
+    assert [0, 0, 0, 2 / 3] == payments("delayed")
+    assert [0, 0, 0, -1 / 3] == payments('{"name": "terminal", "metric": "cer", "weight": -1}'), "another metric"
+
+
+def test_what_compares_with_references_is_refused_without(run, files):
+    files(hyp=["abc"])
+    for metric, schedule in [("bleu", "delta"), ("length", "delta:cer"), ("token_match", "terminal")]:
+        for more in ([], ["--no-tokens"]):
+            code, out, err = run("score", "--hyp", "hyp", "--metric", metric, "--schedule", schedule, *more)
+            if metric == "length" and more:
+                assert code == 0 and out.startswith("3.0000")
+            else:
+                assert code == 2 and out == "" and "compares with references" in err and "--ref FILE" in err
 
 
 def test_metrics_of_other_modules(run, files, tmp_path, monkeypatch):
@@ -132,7 +150,14 @@ def test_metrics_of_other_modules(run, files, tmp_path, monkeypatch):
         (["--metric", "cer", "--hyp", "empty"], ["empty has 0 lines, ref has 2"]),
         (["--metric", "cer", "--hyp", "-", "--ref", "-"], ["only one file"]),
         (["--metric", "cer", "--schedule", "dleta"], ["Did you mean 'delta'"]),
-        (["--metric", "cer", "--schedule", "potential"], ["task's own score"]),
+        (["--metric", "delta:bleu"], ["'delta:bleu' is a reward", "needed: 'bleu' (its schedule is 'delta')"]),
+        (["--metric", '{"name": "delta", "metric": "cer"}'], ["'delta'", "needed: 'cer' (its schedule is 'delta')"]),
+        (["--metric", "terminal"], ["'terminal' is a reward", "metric alone is needed"]),
+        (["--metric", "cer", "--schedule", "cer"], ["'cer' is a metric", "'delta:cer'"]),
+        (["--metric", "cer", "--schedule", "noisy"], ["changes what another reward pays", '"reward": "delta"', "std"]),
+        (["--metric", "cer", "--schedule", '{"name": "delayed", "metric": "cer"}'], ['"reward": "delta:cer"', "k"]),
+        (["--metric", "cer", "--schedule", "[]"], ["a list of these"]),
+        (["--metric", "ter", "--schedule", "delta"], ["'terminal:ter'"]),
         (["--metric", "cer", "--tokenizer", "wrod"], ["Did you mean 'word'"]),
         (["--metric", "cer", "--tokenizer", "word"], ["line 2 is 'b  b'", "makes 'b b'", "--no-tokens"]),
     ],

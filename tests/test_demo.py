@@ -1,5 +1,6 @@
 """The demo: its verdict says what the numbers say, and the whole of it runs, also after a kill."""
 
+import re
 import subprocess
 import sys
 import time
@@ -9,7 +10,7 @@ import pytest
 
 pytest.importorskip("stable_baselines3")
 
-from experiments.demo import COLUMNS, DemoArgs, Lines, curve, draw, steps_done, verdict  # noqa: E402
+from experiments.demo import COLUMNS, DemoArgs, Lines, curve, demo, draw, steps_done, verdict  # noqa: E402
 
 
 def result(reward, seed, scores):
@@ -61,6 +62,24 @@ def test_progress_of_a_run_that_has_not_been_evaluated_is_zero(tmp_path):
     assert steps_done(tmp_path) == 0
     (tmp_path / "evaluations.csv").write_text("event,steps,score\ntrain,2048,0.5\n")
     assert steps_done(tmp_path) == 2048
+
+
+@pytest.mark.parametrize(
+    "changes, words",
+    [
+        ({"env": "Speling-v0"}, "Did you mean 'Spelling-v0'"),
+        ({"steps": 0}, "steps must be a whole number, at least 1"),
+        ({"seeds": 0}, "seeds must be"),
+        ({"processes": 0}, "processes must be"),
+        ({"eval_episodes": 0}, "eval_episodes must be"),
+        ({"warm_start": -1}, "warm_start must be"),
+        ({"steps": 100}, "steps=100 leaves no reinforcement learning"),
+    ],
+)
+def test_what_cannot_be_run_is_refused_before_anything_runs(changes, words, tmp_path):
+    with pytest.raises(ValueError, match=re.escape(words)):
+        demo(DemoArgs(folder=tmp_path / "demo", **changes))
+    assert not (tmp_path / "demo").exists()
 
 
 @pytest.mark.slow

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from helpers import MODES, Lottery, Phrases, assert_same, shown, some_tokens, vector
 
-from textgym import InvalidAction, ResetNeeded, TextGenEnv, TextGenVectorEnv
+from textgym import Delta, InvalidAction, ResetNeeded, TextGenEnv, TextGenVectorEnv
 
 # -- actions ------------------------------------------------------------------------------------------
 
@@ -251,6 +251,8 @@ def test_a_wrong_row_of_options_leaves_all_rows_alone():
         ({"on_illegal": True}, ValueError, "on_illegal"),
         ({"metrics": ["cerr"]}, ValueError, "Did you mean 'cer'"),
         ({"metrics": ["cer", "cer"]}, ValueError, "cer"),
+        ({"metrics": ["delta:cer"]}, ValueError, "the metric alone is needed: 'cer'"),
+        ({"metrics": [Delta("cer")]}, ValueError, "is a reward"),
         ({"render_mode": "ansii"}, ValueError, "Did you mean 'ansi'"),
         ({"reward": "detla"}, ValueError, "Did you mean 'delta'"),
         ({"reward": "delta:cerr"}, ValueError, "Did you mean 'cer'"),

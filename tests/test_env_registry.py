@@ -10,7 +10,7 @@ import gymnasium as gym
 import numpy as np
 import pytest
 from gymnasium.utils.env_checker import check_env
-from helpers import MASKED, assert_same, play, vector
+from helpers import MASKED, a_word, assert_same, play, vector
 
 from textgym import TextGenEnv, TextGenVectorEnv
 from textgym.registration import register, register_all
@@ -61,7 +61,7 @@ def test_stable_baselines3_makes_the_id_by_its_name(env_id):
 def test_the_wrapped_environment_plays_without_a_warning(env_id):
     with no_warnings():
         env = gym.make(f"textgym:{env_id}")
-        assert len(play(env, [0] * 100)) > 2
+        assert len(play(env, [a_word(env)] * 100)) > 2
         env.close()
 
 
@@ -73,8 +73,8 @@ def test_the_spec_survives_json(env_id):
     again = gym.make(gym.envs.registration.EnvSpec.from_json(saved))
     plain = gym.make(env_id, reward="delta:cer")
     assert_same(again.reset(seed=1), plain.reset(seed=1))
-    paid = again.step(0)[1]
-    assert paid == 2 * plain.step(0)[1] != 0
+    paid = again.step(a_word(plain))[1]
+    assert paid == 2 * plain.step(a_word(plain))[1] != 0
 
 
 def test_both_faces_are_made_by_gymnasium(env_id):
@@ -111,7 +111,7 @@ def test_every_id_takes_the_same_keywords(env_id):
         "reward": [{"name": "delta", "metric": "cer", "weight": -1}, "terminal"],
         "split": "validation",
         "tokenizer": {"name": "byte_bpe", "size": 300},
-        "budget": 70,
+        "budget": 400,
         "mask": {"name": "banned", "tokens": [5]},
         "observe_mask": True,
         "on_illegal": -1,
@@ -123,13 +123,13 @@ def test_every_id_takes_the_same_keywords(env_id):
     batch = gym.make_vec(env_id, num_envs=4, **common, **batched)
     for each in (env, batch):
         json.loads(each.spec.to_json())
-        assert each.task.split == "validation" and each.task.budget == 70 and each.vocabulary.kind == "byte_bpe"
+        assert each.task.split == "validation" and each.task.budget == 400 and each.vocabulary.kind == "byte_bpe"
         each.reset(seed=0)
     _, reward, over, _, info = env.step(5)
     assert over and info["end_reason"] == "illegal" and info["reward_terms"]["illegal"] == -1.0 and info["wer"] == 1.0
     assert batch.step([5, 4, 4, 4])[2].tolist() == [True, False, False, False]
     names = {"observation_space", "action_space"}
-    assert names <= set(dir(env)) and env.observation_space["tokens"].shape[0] == env.task.prompt_length + 70
+    assert names <= set(dir(env)) and env.observation_space["tokens"].shape[0] == env.task.prompt_length + 400
     assert set(inspect.signature(TextGenEnv).parameters) - {"task", "task_arguments"} == common.keys()
     parameters = set(inspect.signature(TextGenVectorEnv).parameters)
     assert parameters - {"task", "task_arguments", "num_envs"} == common.keys() | batched.keys()

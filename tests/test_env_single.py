@@ -4,7 +4,7 @@ import gymnasium as gym
 import numpy as np
 import pytest
 from gymnasium.wrappers import RecordEpisodeStatistics
-from helpers import MASKED, MODES, Lottery, Phrases, Vowels, assert_same, play, some_tokens, vector, write
+from helpers import MASKED, MODES, Lottery, Phrases, Vowels, a_word, assert_same, play, some_tokens, vector, write
 from tokenizers import Tokenizer, models
 
 import textgym
@@ -38,7 +38,7 @@ def test_every_observation_shows_prompt_position_and_budget(env_id):
         assert env.observation_space.contains(observation)
         if terminated:
             break
-        tokens.append(int(rng.integers(env.action_space.n)))
+        tokens.append(int(rng.choice(np.flatnonzero(env.vocabulary.legal))))
         observation, _, terminated, truncated, info = env.step(tokens[-1])
         assert truncated is False
     assert info["end_reason"] == ("eos" if tokens[-1] == env.vocabulary.eos else "budget")
@@ -46,12 +46,14 @@ def test_every_observation_shows_prompt_position_and_budget(env_id):
 
 
 def test_the_budget_counts_eos_and_ends_the_episode(env_id):
-    env = gym.make(env_id, budget=40, disable_env_checker=True).unwrapped
-    assert env.task.budget == 40 and env.observation_space.shape == (env.task.prompt_length + 40,)
-    results = play(env, [0] * 50)
-    assert len(results) == 1 + 40 and results[-1][4]["end_reason"] == "budget"
-    results = play(env, [0] * 39 + [env.vocabulary.eos])
-    assert len(results) == 1 + 40 and results[-1][4]["end_reason"] == "eos"
+    budget = gym.make(env_id).unwrapped.task.budget + 3
+    env = gym.make(env_id, budget=budget, disable_env_checker=True).unwrapped
+    assert env.task.budget == budget and env.observation_space.shape == (env.task.prompt_length + budget,)
+    word = a_word(env)
+    results = play(env, [word] * (budget + 10))
+    assert len(results) == 1 + budget and results[-1][4]["end_reason"] == "budget"
+    results = play(env, [word] * (budget - 1) + [env.vocabulary.eos])
+    assert len(results) == 1 + budget and results[-1][4]["end_reason"] == "eos"
     assert len(play(env, [env.vocabulary.eos])) == 2
 
 
@@ -79,10 +81,13 @@ def test_types_are_python_ones_in_the_single_env(env_id):
 
 
 def test_outcomes_are_in_the_last_info_only(env_id):
-    results = play(gym.make(env_id, disable_env_checker=True, metrics=["cer"]).unwrapped, [0] * 100)
-    assert results[0][1] == {}
-    assert all(set(info) == {"reward_terms"} for *_, info in results[1:-1])
-    assert set(results[-1][4]) == {"reward_terms", "score", "is_success", "text", "end_reason", "cer"}
+    env = gym.make(env_id, disable_env_checker=True, metrics=["cer"]).unwrapped
+    results = play(env, [a_word(env)] * env.task.budget)
+    always = set() if env.vocabulary.legal.all() else {"action_mask"}
+    assert set(results[0][1]) == always
+    assert all(set(info) == {"reward_terms"} | always for *_, info in results[1:-1])
+    outcomes = {"score", "is_success", "text", "end_reason", "cer"}
+    assert set(results[-1][4]) == {"reward_terms"} | always | outcomes
 
 
 @pytest.mark.parametrize(
@@ -92,7 +97,7 @@ def test_the_score_is_the_same_whatever_the_reward(env_id, reward):
     one = gym.make(env_id, disable_env_checker=True).unwrapped
     other = gym.make(env_id, reward=reward, disable_env_checker=True).unwrapped
     one.reset(seed=1)
-    tokens = [*one.vocabulary.encode(one.episode.references[0])[:3], 0, one.vocabulary.eos]
+    tokens = [*one.vocabulary.encode(one.episode.references[0])[:3], a_word(one), one.vocabulary.eos]
     ours, theirs = play(one, tokens, seed=1)[-1][4], play(other, tokens, seed=1)[-1][4]
     for name in ("score", "is_success", "text", "end_reason"):
         assert ours[name] == theirs[name]

@@ -6,12 +6,29 @@ import pickle
 import gymnasium as gym
 import numpy as np
 import pytest
-from helpers import MASKED, MODES, Lottery, Phrases, Vowels, assert_same, scribble_over, some_tokens, vector
+from helpers import MASKED, MODES, Lottery, Phrases, Vowels, assert_same, scribble_over, shown, some_tokens, vector
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import textgym
-from textgym import Delta, EditDistance, TextGenEnv, TextGenVectorEnv, Vocabulary
+from textgym import (
+    TER,
+    Constant,
+    Delayed,
+    Delta,
+    Dropout,
+    EditDistance,
+    Fluency,
+    Length,
+    Noisy,
+    Potential,
+    RewardFunction,
+    Scaled,
+    Terminal,
+    TextGenEnv,
+    TextGenVectorEnv,
+    Vocabulary,
+)
 
 
 @textgym.metric
@@ -144,6 +161,69 @@ def test_a_state_of_another_shape_is_refused(other):
     env.reset(seed=0)
     with pytest.raises(ValueError, match="saved with .* = .*the environment has"):
         make(**other).set_state(env.get_state())
+
+
+class Bonus(RewardFunction):
+    """A user's reward that keeps one of its arguments under its name."""
+
+    name = "bonus"
+
+    def __init__(self, words, size):
+        self.words, self._size = words, size
+
+    def start(self, n, rngs, metrics):
+        return Vowels().start(n, rngs, metrics)
+
+
+OTHER_RECIPES = [
+    (Delayed(k=4), Delayed(k=5), "k=4)', the environment has 'Delayed(reward=Delta(metric=EditDistance()),"),
+    (Dropout("delta", 0.5), Dropout("delta", 0.25), "p=0.25"),
+    (Potential("cer", gamma=0.9), Potential("cer", gamma=0.8), "gamma=0.9"),
+    (Potential("cer"), Potential("cer", base="delta"), "base=Terminal("),
+    (Delta(Length(target=3)), Delta(Length(target=4)), "target=4"),
+    (Constant(), Constant(2), "'Constant()', the environment has 'Constant(value=2.0)'"),
+    (Constant() + 0.5 * Noisy("delta", 1), Constant() + 0.5 * Noisy("delta", 2), "std=2.0"),
+    (Noisy(Scaled("delta", 2), 1), Noisy("delta", 1), "reward = 'noisy:scaled:delta"),
+    (Bonus({"a", "b"}, 1), Bonus({"a", "c"}, 1), "{'a', 'c'}"),
+    (Vowels(), Lottery(), "the environment has 'lottery'"),
+]
+
+
+@pytest.mark.parametrize("reward, other, words", OTHER_RECIPES, ids=shown)
+def test_a_state_of_another_recipe_is_refused(reward, other, words):
+    env, another = make(reward=reward), make(reward=other)
+    env.reset(seed=0)
+    another.reset(seed=0)
+    before = another.get_state()
+    with pytest.raises(ValueError, match="saved with reward") as refused:
+        another.set_state(env.get_state())
+    assert words in str(refused.value)
+    assert_same(another.get_state(), before)
+    make(reward=copy.deepcopy(reward)).set_state(env.get_state())
+
+
+@pytest.mark.parametrize(
+    "reward, words",
+    [
+        (Delta("cer"), "Delta(metric=EditDistance(form='rate'))"),
+        (Delayed(k=4), "Delayed(reward=Delta(), k=4)"),
+        (Terminal(TER(no_punct=True)), "Terminal(metric=TER(no_punct=True))"),
+        (
+            0.5 * Delta(first_letters) + Lottery(),
+            "Sum(parts=((0.5, Delta(metric=FunctionMetric(function=<function first",
+        ),
+        (Bonus(frozenset("dcab"), 1), "Bonus(words=frozenset({'a', 'b', 'c', 'd'}))"),
+        (Bonus(object(), 1), "Bonus(words=<object object>)"),
+        (Delta(Fluency(["a b"], order=2)), "Delta(metric=Fluency(order=2))"),
+    ],
+)
+def test_a_recipe_says_how_it_is_made(reward, words):
+    assert repr(reward).startswith(words)
+
+
+def test_long_arguments_are_cut_and_still_told_apart():
+    one, another = Bonus(list(range(10**4)), 1), Bonus([*range(10**4 - 1), 0], 1)
+    assert len(repr(one)) < 600 and repr(one) != repr(another) and repr(one) == repr(Bonus(list(range(10**4)), 2))
 
 
 @pytest.mark.parametrize("mode", ["single", *MODES])

@@ -4,26 +4,31 @@ import pickle
 
 import numpy as np
 import pytest
-from helpers import assert_same
+from helpers import METRICS_WITHOUT_ARGUMENTS, Phrases, assert_same
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import textgym
 from textgym import (
     CharacterMatch,
+    Delta,
     EditDistance,
     Episode,
     ExactMatch,
     FunctionMetric,
+    Length,
     Metric,
+    Terminal,
     TokenMatch,
     Vocabulary,
     make_metric,
+    make_reward,
 )
 from textgym.episode import Step
 from textgym.metrics import METRICS, BatchMetric
 
 ALPHABETS = ["ab ", "abc", "我爱你 a", "😀👍🏽é \u0301", " \n\t\u00a0\u3000a", "\ufffdab"]
+TASK = Phrases(tokenizer="character")
 PAIRS = [(unit, form) for unit in ("character", "word") for form in ("rate", "accuracy", "distance")]
 
 
@@ -182,15 +187,20 @@ def test_token_match_needs_a_vocabulary():
 # -- what all have in common --------------------------------------------------------------------------
 
 
-REFERENCE_FREE = ("distinct", "repetition", "length", "fluency")
-NEED_A_MODEL = ("log_likelihood", "embedding_similarity", "classifier_probability")
+REFERENCE_FREE = ("distinct", "repetition", "length", "fluency", "naive_bayes")
+NEED = {
+    "log_likelihood": "model",
+    "embedding_similarity": "model",
+    "classifier_probability": "model",
+    "slot_accuracy": "ontology",
+}
 ERROR_RATES = ("cer", "wer", "ter", "optimistic_cer", "optimistic_wer")
 
 
 @pytest.mark.parametrize("name", METRICS)
 def test_every_name_makes_a_metric(name):
-    if name in NEED_A_MODEL:
-        with pytest.raises(TypeError, match=f"metric '{name}' needs model"):
+    if name in NEED:
+        with pytest.raises(TypeError, match=f"metric '{name}' needs {NEED[name]}"):
             make_metric(name)
         return
     metric = make_metric(name)
@@ -228,10 +238,38 @@ def test_functions_become_metrics_under_their_names():
     assert make_metric(EditDistance("word", "distance")).name == "word_distance"
 
 
+@pytest.mark.parametrize("metric", [*METRICS_WITHOUT_ARGUMENTS, Length(target=3), Length(target="reference")])
+def test_a_metric_says_whether_it_compares_with_references(metric):
+    metric, written = make_metric(metric).resolve(TASK), np.tile(TASK.vocabulary.encode("the cat"), (3, 1))
+    episodes = [Episode("", references) for references in ([], ["the cat"], ["a"])]
+    step = Step(np.arange(3), written[:, -1], episodes, written, TASK.vocabulary)
+    step.lengths = np.full(3, written.shape[1])
+    values = metric.score_rows(step).tolist()
+    assert metric.needs_references == (len(set(values)) > 1)
+    assert Terminal(metric).needs_references == metric.needs_references
+
+
+def test_a_reward_says_whether_it_compares_with_references():
+    for reward, compares in [
+        ("terminal", False),  # not before it knows the task
+        ("terminal:ter", True),
+        (["delta:length", {"name": "delayed", "reward": "delta:bleu"}], True),
+        (["delta:length", {"name": "delayed", "reward": "delta:distinct"}, "constant"], False),
+        ({"name": "potential", "metric": "length", "base": "terminal:wer"}, True),
+        ({"name": "potential", "metric": "wer", "base": None}, True),
+        ({"name": "potential", "metric": "length", "base": "constant"}, False),
+        (Delta(example), False),
+    ]:
+        assert make_reward(reward).needs_references == compares, reward
+    assert make_reward("terminal").resolve(TASK).needs_references
+
+
 @pytest.mark.parametrize(
     "spec, error, words",
     [
         ("exactmatch", ValueError, "Did you mean 'exact_match'"),
+        ("BLEU", ValueError, "Did you mean 'bleu'"),
+        ("rouge1:stem", ValueError, "{'name': 'rouge1', ...}"),
         ("test_metrics:exampel", ValueError, "Did you mean 'example'"),
         ("no.such.module:f", ValueError, "no.such.module"),
         (3, TypeError, "3"),

@@ -6,6 +6,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+from own_data import write_jsonl, write_lines
+
+from textgym.tasks import SPLITS
+
 README = Path(__file__).parent.parent / "README.md"
 
 
@@ -15,6 +19,10 @@ def test_the_examples_run(tmp_path):
     script = "\n".join(blocks).replace("model.learn(100_000)", "model.learn(64)").replace("verbose=1", "verbose=0")
     script = re.sub(r"textgym\.register.*", "", script)  # of a module that the reader writes
     (tmp_path / "examples.py").write_text(script, "utf-8")
+    write_jsonl(tmp_path / "qa.jsonl", ({"question": f"{i} + 1?", "answer": i + 1} for i in range(100)))
+    for split in SPLITS:
+        write_lines(tmp_path / f"{split}.en.gz", (f"{split} {i} cats" for i in range(30)))
+        write_lines(tmp_path / f"{split}.de.gz", (f"{split} {i} Katzen" for i in range(30)))
     done = subprocess.run(
         [sys.executable, "examples.py"],
         cwd=tmp_path,

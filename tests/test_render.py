@@ -276,6 +276,56 @@ def test_other_characters():
     assert font.glyph("\u0301") is None
 
 
+def test_wide_characters_take_two_cells_and_show_their_code_points():
+    pictures = {c: font.picture(c) for c in "a你好，龘🙂Ａé\u0301д□"}
+    assert {c: len(cells) for c, cells in pictures.items()} == {
+        "a": 1, "你": 2, "好": 2, "，": 2, "龘": 2, "🙂": 2, "Ａ": 2, "é": 1, "\u0301": 0, "д": 1, "□": 1,
+    }  # fmt: skip
+    assert all(cells.shape[1:] == (22, 12) and not cells.flags.writeable for cells in pictures.values())
+    assert len({pictures[c].tobytes() for c in "你好龘🙂"}) == 4
+    assert pictures["Ａ"].sum() == font.picture("A").sum()  # drawn as the letter it is
+    assert pictures["д"].tobytes() == pictures["□"].tobytes()
+    box = pictures["你"].swapaxes(0, 1).reshape(22, 24)  # 4F60
+    for i, digit in enumerate("4F60"):
+        y, x = 3 + 9 * (i // 2), 5 + 7 * (i % 2)
+        assert np.array_equal(box[y : y + 7, x : x + 5], font.glyphs()[ord(digit) - 32, 1:8, :5])
+    assert not box[[0, -1]].any() and not box[:, [0, -1]].any(), "boxes do not touch"
+    assert [font.width(text) for text in ("", "abc", "你好a", "e\u0301")] == [0, 3, 5, 1]
+
+
+def test_pages_of_wide_characters_have_frames_of_one_size():
+    sizes, long = set(), "你好，世界" * 40
+    env = gym.make("textgym/TranslationEnZh-v0", render_mode="rgb_array").unwrapped
+    for prompt, references in [("five", ["五"]), ("a" * 63, [long, long]), ("", [])]:
+        env.reset(options={"prompt": prompt, "references": references})
+        for id in env.vocabulary.encode("下午三点五十五分ab"):
+            env.step(int(id))
+            assert all(sum(map(font.columns, row)) <= 80 for row in as_text(env.state, 0, colour=False).splitlines())
+        sizes.add(env.render().shape)
+    assert len(sizes) == 1
+
+
+def test_payments_stand_under_wide_characters():
+    env = gym.make("textgym/TranslationEnZh-v0", render_mode="ansi").unwrapped
+    env.reset(options={"prompt": "x", "references": ["三点半"]})
+    for id in env.vocabulary.encode("三点五"):
+        env.step(int(id))
+    assert as_text(env.state, 0, colour=False, parts=("text",)).splitlines() == [
+        "text        三点五",
+        "            ++++",
+    ]
+
+
+def test_texts_that_are_too_long_for_a_picture_are_cut_by_columns():
+    env = gym.make("textgym/TranslationEnZh-v0", budget=800).unwrapped
+    for written, reference in (("五ab", "你"), ("五", "a"), ("a", "你a")):
+        env.reset(options={"prompt": "five", "references": [reference * 700]})
+        for id in env.vocabulary.encode(written * 799)[:799]:
+            env.step(int(id))
+        picture = as_picture(env.state, 0)
+        assert (picture[:, -8:] == BACKGROUND).all() and (picture[:, -80:-8] != BACKGROUND).any()
+
+
 def test_pictures_have_a_free_margin():
     picture = as_picture(copying("abcde", "abcde").state, 0)
     for edge in (picture[:12], picture[-12:], picture[:, :8], picture[:, -8:]):

@@ -3,9 +3,23 @@
 import gymnasium as gym
 import numpy as np
 import pytest
-from helpers import MODES, assert_same, vector
+from helpers import MODES, Phrases, assert_same, vector
 
-from textgym import Delta, EveryStep, Metric, Progress, ResetNeeded, RewardError, RewardFunction, RewardState, Terminal
+from textgym import (
+    Delta,
+    Episode,
+    EveryStep,
+    Metric,
+    Progress,
+    ResetNeeded,
+    RewardError,
+    RewardFunction,
+    RewardState,
+    Terminal,
+    TextGenEnv,
+    TextGenVectorEnv,
+)
+from textgym.metrics import WholeText
 
 
 class Faulty(RewardFunction):
@@ -220,6 +234,39 @@ def test_a_metric_to_report_that_raises_stops_the_env_until_it_is_reset(mode):
     for token in (0, 0, env.vocabulary.eos):
         results = env.step(tokens(mode, token))
     assert np.all(results[4].get("final_info", results[4])["never_short"] == 1.0)
+
+
+def first_reference(text, references):
+    return float(text == references[0])
+
+
+class Prepared(Metric):
+    name = "first_reference"
+
+    def start(self, episode):
+        return WholeText(self, Episode("", [episode.references[0]]))
+
+    def score(self, text, episode):
+        return first_reference(text, episode.references)
+
+
+@pytest.mark.parametrize("mode", ["single", "SameStep"])
+@pytest.mark.parametrize("reward", [Delta(first_reference), Terminal(first_reference), Delta(Prepared())])
+def test_a_metric_that_has_no_value_without_references_names_row_episode_and_term(reward, mode):
+    n, reward = (1, 3)[mode != "single"], 0.5 * reward + Delta("cer")
+    env = TextGenEnv(Phrases, reward=reward) if n == 1 else TextGenVectorEnv(Phrases, n, reward=reward)
+    options = {"prompt": ["some", "some", "none"][-n:], "references": [["a"], ["a"], []][-n:]}
+    with pytest.raises(RewardError) as found:
+        env.reset(options={name: value[0] for name, value in options.items()} if n == 1 else options)
+        env.step(env.vocabulary.eos if n == 1 else [env.vocabulary.eos] * 3)
+    for part in (
+        f"{reward.parts[0][1].name}",
+        "'first_reference'",
+        f"row {n - 1}",
+        "'none' (which has no references)",
+        "IndexError",
+    ):
+        assert part in str(found.value)
 
 
 class Longest(Metric):

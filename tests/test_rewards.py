@@ -198,6 +198,7 @@ def test_a_reward_can_be_a_string_a_dict_a_list_or_an_object(spec, terms):
     [
         ("termnal", ValueError, "Did you mean 'terminal'"),
         ("delta:exact_mach", ValueError, "Did you mean 'exact_match'"),
+        ("delta:terminal:cer", ValueError, "'terminal:cer' is a reward, which says when a metric is paid"),
         ("detla:cer", ValueError, "Did you mean 'delta'"),
         ("nowhere.at_all:x", ValueError, "nowhere"),
         ("helpers:Vowel", ValueError, "Did you mean 'Vowels'"),
@@ -205,6 +206,9 @@ def test_a_reward_can_be_a_string_a_dict_a_list_or_an_object(spec, terms):
         ({"name": "delta", "metrics": "cer"}, TypeError, "Did you mean 'metric'"),
         ({"name": "delta", "weight": "2"}, ValueError, "weight must be a finite number"),
         ({"name": "detla"}, ValueError, "Did you mean 'delta'"),
+        (Delta, TypeError, "Delta is a class, and a reward an object of it: Delta(...)"),
+        ("noisy", TypeError, '{"name": "noisy", "reward": "delta"}; it takes reward, std'),
+        ({"name": "delayed", "metric": "cer"}, TypeError, '{"name": "delayed", "reward": "delta:cer"}'),
         ({"name": ["delta"]}, (TypeError, ValueError), "delta"),
         ([], TypeError, "[]"),
         (None, TypeError, "None"),

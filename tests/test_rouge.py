@@ -231,6 +231,26 @@ def test_jieba_words_at_every_prefix(kind, jieba):
         check_at_every_prefix(metric, expected, (tuple(references), pieces, provisional))
 
 
+@pytest.mark.parametrize("kind", ["1", "2", "L"])
+def test_words_of_the_real_jieba_at_every_prefix(kind):
+    cut = pytest.importorskip("jieba").lcut
+
+    class Tokens:
+        def tokenize(self, text):
+            runs = "".join(c if c.isalnum() else " " for c in text.casefold()).split(" ")
+            return [word for run in runs for word in cut(run)]
+
+    metric, expected, rng = ROUGE(kind, tokens="jieba"), rouge_scores(kind, tokenizer=Tokens()), random.Random(4)
+    assert metric.score("他来到了网易杭研大厦", Episode(references=["他来到了网易杭研大厦"])) == 1.0
+    text = "小明硕士毕业于中国科学院计算所，后在日本京都大学深造。New York的天气: 下午三点三刻，十块五毛！"
+    for _ in range(60):
+        parts = [text[i : i + rng.randint(1, 9)] for i in rng.choices(range(len(text)), k=6)]
+        references = ("".join(parts[:4]), text[: rng.randint(0, 40)])
+        check_at_every_prefix(
+            metric, expected, (references, parts, [rng.choice(["", "大学", "\ufffd"]) for _ in parts])
+        )
+
+
 @pytest.mark.parametrize("module, arguments", [("jieba", {"tokens": "jieba"}), ("nltk", {"stem": True})])
 def test_what_is_not_installed_is_named(monkeypatch, module, arguments):
     rouge._stemmer.cache_clear()

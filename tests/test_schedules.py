@@ -93,7 +93,8 @@ def test_every_id_takes_every_schedule_as_json(env_id):
     batch = gym.make_vec(env_id, num_envs=2, reward=json.loads(json.dumps(spec)), autoreset_mode="SameStep")
     for env in (*envs, batch):
         env.reset(seed=0)
-    for token in (0, 1, envs[0].unwrapped.vocabulary.eos):
+    vocabulary = envs[0].unwrapped.vocabulary
+    for token in (*np.flatnonzero(vocabulary.legal)[:2].tolist(), vocabulary.eos):
         results = [env.step(token) for env in envs]
         assert_same(*results)
         _, paid, _, _, infos = batch.step([token, token])
@@ -101,6 +102,8 @@ def test_every_id_takes_every_schedule_as_json(env_id):
         names = {name for name in terms if not name.startswith("_")}
         assert names == results[0][4]["reward_terms"].keys() and len(names) >= len(spec)
         assert paid == pytest.approx(sum(terms[name] for name in names))
+        if results[0][2]:
+            break
 
 
 @pytest.mark.parametrize("name", SPECS)
@@ -258,7 +261,7 @@ def test_spelt_out_names_the_first_argument_of_a_schedule():
 @pytest.mark.parametrize(
     "spec, error, words",
     [
-        ("noisy", TypeError, "needs reward, std"),
+        ("noisy", TypeError, "it takes reward, std"),
         ("noisy:delta", TypeError, "needs std"),
         ("delayed:cer", ValueError, "'cer' is a metric"),
         ("constant:0.5", ValueError, "value must be a finite number, got '0.5'"),

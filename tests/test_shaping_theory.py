@@ -293,9 +293,9 @@ def _followed():
     """The names of the metrics that can be followed token by token, without arguments, with what is installed."""
     for name in METRICS:
         try:
-            if not make_metric(name).only_at_end:
+            if not make_metric(name).resolve(Phrases()).only_at_end:
                 yield name
-        except (ImportError, TypeError):
+        except (ImportError, TypeError, ValueError):  # ValueError: naive Bayes learns from tasks with classes
             pass
 
 
@@ -336,7 +336,7 @@ def test_delta_sums_to_the_metric_of_the_final_text_however_an_episode_ends(text
 def worth(metric, env, info):
     """The metric of the text that has ended, computed from the text where it can be."""
     if info["end_reason"] == "illegal":
-        return metric.worst
+        return metric.after_illegal(metric.score(info["text"], env.episode)) if metric.lower_is_better else metric.worst
     if isinstance(metric, Metric):
         return metric.score(info["text"], env.episode)
     return metric.score_rows(env.state.last_step(np.array([0])))[0]

@@ -14,10 +14,11 @@ ROOT = Path(textgym.__file__).parent.parent
 # each may import what stands before it, and its own kind
 ORDER = [
     "textgym.arrays textgym.errors textgym.running",
-    "textgym.tokenizers textgym.streaming",
+    "textgym.tokenizers textgym.streaming textgym.words",
     "textgym.episode",
     "textgym.replay",
     "textgym.ngram",
+    "textgym.expressions",
     "textgym.metrics",
     "textgym.tasks",
     "textgym.rewards",
@@ -32,6 +33,7 @@ ORDER = [
 ]
 PLACE = {name: place for place, names in enumerate(ORDER) for name in names.split()}
 HEAVY = ["torch", "stable_baselines3", "sb3_contrib", "transformers", "matplotlib", "pandas", "scipy", "tensorboard"]
+HEAVY += ["datasets", "pyarrow"]
 FILES = [file for folder in ("textgym", "agents", "experiments") for file in sorted((ROOT / folder).rglob("*.py"))]
 
 

@@ -1,20 +1,14 @@
 """Contract checks of metrics: what is right passes, and of what is wrong they say what is wrong with it."""
 
 import math
-from inspect import signature
 
 import pytest
-from helpers import Phrases
+from helpers import METRICS_WITHOUT_ARGUMENTS, Phrases
 
-from textgym import Episode, ExactMatch, Metric, Progress, make_metric
-from textgym.metrics import METRICS
-from textgym.testing import ContractError, check_metric
+from textgym import Delta, Episode, ExactMatch, Metric, Progress, make_metric
+from textgym.testing import ContractError, check_metric, check_reward
 
 TASK = Phrases()
-# a model has to be named for the others
-METRICS_WITHOUT_ARGUMENTS = [
-    name for name, make in METRICS.items() if all(p.default is not p.empty for p in signature(make).parameters.values())
-]
 
 
 # -- a right metric, and others that have one defect each
@@ -151,6 +145,24 @@ def test_a_metric_with_a_defect_is_told_what_it_is(metric, words):
     episodes = [Episode("none", [], {}), Episode("", ["a"], {})]
     with pytest.raises(ContractError, match=f"(?s)'share': .*{words}"):
         check_metric(metric(), episodes)
+
+
+@pytest.mark.parametrize("name", ["", None, "_share", 3])
+def test_a_name_is_asked_for(name):
+    class Nameless(Share):
+        pass
+
+    Nameless.name = name
+    with pytest.raises(ContractError, match=f"metric Nameless\\(\\) is called {name!r}: set its attribute name"):
+        check_metric(Nameless())
+    reward = Delta("cer").replaced(name=name)
+    with pytest.raises(ContractError, match=f"reward Delta\\(.*is called {name!r}: set its attribute name"):
+        check_reward(reward)
+
+
+def test_a_reward_is_no_metric():
+    with pytest.raises(ValueError, match="'delta:cer' is a reward.*needed: 'cer'"):
+        check_metric("delta:cer")
 
 
 def test_a_right_metric_passes():

@@ -8,7 +8,16 @@ import pickle
 import numpy as np
 import pytest
 from helpers import MODES, Phrases, assert_same, play, some_tokens
-from trl_functions import FUNCTIONS, Answers, RepetitionPenalty, accuracy, as_trl_calls, cosine_length, slow_length
+from trl_functions import (
+    FUNCTIONS,
+    Answers,
+    RepetitionPenalty,
+    accuracy,
+    as_trl_calls,
+    cosine_length,
+    pairs,
+    slow_length,
+)
 
 from textgym import EveryStep, RewardError, TextGenEnv, TextGenVectorEnv
 from textgym.rewards.trl import TRLMetric, from_trl
@@ -63,9 +72,11 @@ def test_other_schedules_evaluate_the_function_on_the_text_so_far(name, mode):
         env, before = make(mode, reward), {}
         for rows in played(env, mode):
             for row, (paid, episode, ids, ended) in enumerate(rows):
-                value = as_trl_calls(fn, [episode], [env.vocabulary.decode(ids)], [ids], **arguments)[0]
+                last = before.get(row, 0.0)
+                text, none = env.vocabulary.decode(ids), 0.0 if ended else last  # None of a prefix: as it was
+                value = as_trl_calls(fn, [episode], [text], [ids], **arguments, none=none)[0]
                 if reward is delta:
-                    assert paid == pytest.approx(value - before.get(row, 0.0), abs=1e-12)
+                    assert paid == pytest.approx(value - last, abs=1e-12)
                 else:
                     assert paid == pytest.approx(value, abs=1e-12)
                 before[row] = 0.0 if ended else value
@@ -136,6 +147,31 @@ def test_weights_and_names():
     assert from_trl(slow_length, weight=-2).name == "-2*terminal:slow_length"
 
 
+def test_none_of_an_unfinished_text_pays_nothing_and_of_a_finished_one_counts_as_0():
+    def closed(completions, **kwargs):
+        return [{1: 0.5, 3: 1.0}.get(len(text)) for text in completions]
+
+    env = make("single", from_trl(closed, when="delta"))
+    eos = env.vocabulary.eos
+    for tokens, paid in [([0, 0, 0, eos], [0.5, 0, 0.5, 0]), ([0, 0, eos], [0.5, 0, -0.5]), ([eos], [0])]:
+        assert [result[1] for result in play(env, tokens)[1:]] == paid
+    env = make("single", from_trl(closed, when="every_step"))
+    assert [result[1] for result in play(env, [0, 0, 0, eos])[1:]] == [0.5, 0.5, 1.0, 1.0]
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_delta_sums_to_what_trl_computes(name):
+    fn, arguments = FUNCTIONS[name]
+    env, total, ends = make("single", from_trl(fn, **arguments, weight=2.0, when="delta")), 0.0, 0
+    for [(paid, episode, ids, ended)] in played(env, "single", steps=200):
+        total += paid
+        if ended:
+            expected = 2 * as_trl_calls(fn, [episode], [env.vocabulary.decode(ids)], [ids], **arguments)[0]
+            assert total == pytest.approx(expected, abs=1e-9)
+            total, ends = 0.0, ends + 1
+    assert ends > 30
+
+
 def test_illegal_ends_count_as_nothing():
     for when in ("terminal", "delta"):
         env = make("single", from_trl(slow_length, when=when), mask={"name": "banned", "tokens": [1]})
@@ -167,7 +203,7 @@ def test_it_can_be_a_metric_to_report():
 
 
 def test_going_on_from_a_saved_state_and_pickled_recipes():
-    reward = pickle.loads(pickle.dumps(from_trl(cosine_length, when="delta")))
+    reward = [pickle.loads(pickle.dumps(from_trl(fn, when="delta"))) for fn in (cosine_length, pairs)]
     env = TextGenVectorEnv(Phrases, 2, reward=reward, autoreset_mode="SameStep")
     env.reset(seed=0)
     env.step([1, 2])
@@ -257,11 +293,19 @@ def test_numbers_of_many_kinds(value):
 
 
 def test_a_missing_column_is_told_with_what_there_is():
-    env = make("single", from_trl(Spy(), columns=["solutoin"]))
-    env.reset(options={"index": 0})
-    with pytest.raises(RewardError, match="'solutoin'.*Did you mean 'solution'.*level, prompt, reference, references"):
-        env.step(env.vocabulary.eos)
-    env = make("single", from_trl(Spy(), columns=["reference"]))
-    env.reset(options={"prompt": "0"})
-    with pytest.raises(RewardError, match="'reference'.*Allowed: prompt, references"):
-        env.step(env.vocabulary.eos)
+    for when in ("terminal", "delta"):
+        with pytest.raises(
+            ValueError, match="'spy' 'solutoin'.*Did you mean 'solution'.*level, prompt, reference, ref"
+        ):
+            make("single", from_trl(spy, columns={"solution": "solutoin"}, when=when))
+    with pytest.raises(ValueError, match="Did you mean 'reference'"):
+        make("single", "delta", metrics=[TRLMetric(spy, columns={"solution": "refrence"})])
+    for column in ("reference", "solution"):  # which this episode does not have
+        env = make("single", from_trl(spy, columns=[column]))
+        env.reset(options={"prompt": "0"})
+        with pytest.raises(RewardError, match=f"'spy' '{column}'.*Allowed: prompt, references.*the prompt '0'"):
+            env.step(env.vocabulary.eos)
+
+
+def spy(**kwargs):
+    return [0.5] * len(kwargs["completions"])

@@ -110,7 +110,8 @@ def test_references_come_from_the_column_that_has_them():
     assert match(**inputs, answer=["ab", "cd"]) == [1.0, 1.0]
     assert match(**inputs, answer=[3, 4], target=["ab", ""]) == [1.0, 0.0]
     assert match(**inputs, reference=["ab", None]) == [1.0, 0.0]
-    assert match(**inputs) == [0.0, 0.0]
+    assert match(**inputs, reference=[None, None], target=["ab", "cd"]) == [0.0, 0.0]
+    assert to_trl("terminal:length")(**inputs) == [2.0, 2.0], "needs no references"
     assert to_trl("terminal:exact_match", references="gold")(**inputs, gold=["ab", "x"], answer=["x", "x"]) == [
         1.0,
         0.0,
@@ -141,8 +142,12 @@ def test_names_and_pickles():
         (lambda: to_trl("delta:cer")([""], ["a"], answer=["a", "b"]), "column 'answer' has 2 values for 1"),
         (lambda: to_trl("delta:cer", references="gold")([""], ["a"], glod=["a"]), "Did you mean 'glod'"),
         (lambda: to_trl("delta:cer", references="gold")([""], ["a"], gold=[3]), "'gold' must hold texts.*3"),
-        (lambda: to_trl("delta:cer", VOCABULARIES["character"])([""], ["a"], [[1, 2]]), "not those of .* 'a'"),
-        (lambda: to_trl("delta:cer", VOCABULARIES["character"])([""], ["a"], [[10**6]]), "vocabulary has"),
+        (lambda: to_trl("delta:cer")([""], ["a"]), "'delta:cer' compares with references.*given: no columns"),
+        (lambda: to_trl("delta:cer")([""], ["a"], refrences=["a"]), "given: refrences. Did you mean 'references'"),
+        (lambda: to_trl("delta:cer")([""], ["a"], gold=["a"], answer=[3]), "given: gold, answer.*references='...'"),
+        (lambda: to_trl(["constant", from_trl(accuracy, columns={"solution": "reference"})])([""], ["a"]), "given: no"),
+        (lambda: to_trl("delta:length", VOCABULARIES["character"])([""], ["a"], [[1, 2]]), "not those of .* 'a'"),
+        (lambda: to_trl("delta:length", VOCABULARIES["character"])([""], ["a"], [[10**6]]), "vocabulary has"),
     ],
 )  # fmt: skip
 def test_what_cannot_be_replayed_is_explained(call, words):

@@ -41,8 +41,14 @@ async def slow_length(completions, **kwargs):
     return [len(completion) / 10 for completion in completions]
 
 
-def as_trl_calls(fn, episodes, texts, ids, columns=(), chat=False):
-    """The oracle: one call with all completions, None as 0."""
+async def pairs(completions, **kwargs):
+    """Applies to texts of an even length alone."""
+    await asyncio.sleep(0)
+    return [None if len(completion) % 2 else 1 + completion.count("a") for completion in completions]
+
+
+def as_trl_calls(fn, episodes, texts, ids, columns=(), chat=False, none=0.0):
+    """The oracle: one call with all completions; ``none`` where it says None."""
 
     def message(role, text):
         return [{"role": role, "content": text}] if chat else text
@@ -58,7 +64,7 @@ def as_trl_calls(fn, episodes, texts, ids, columns=(), chat=False):
         **logged,
     )
     values = asyncio.run(values) if asyncio.iscoroutine(values) else values
-    return [0.0 if value is None else value for value in values]
+    return [none if value is None else value for value in values]
 
 
 FUNCTIONS = {
@@ -67,6 +73,7 @@ FUNCTIONS = {
     "repetition": (RepetitionPenalty(), {}),
     "cosine": (cosine_length, {}),
     "async": (slow_length, {}),
+    "now and then": (pairs, {}),
 }
 
 

@@ -3,6 +3,7 @@
 from importlib import import_module
 
 from textgym.envs.single import TextGenEnv
+from textgym.envs.turns import TokenWrapper, TurnWrapper
 from textgym.envs.vector import TextGenVectorEnv
 from textgym.episode import Episode, Step
 from textgym.errors import InvalidAction, ResetNeeded, RewardError
@@ -10,8 +11,10 @@ from textgym.metrics import (
     BLEU,
     ROUGE,
     TER,
+    AnswerF1,
     BatchMetric,
     BatchProgress,
+    CasesPassed,
     CharacterMatch,
     ChrF,
     ClassifierProbability,
@@ -21,14 +24,18 @@ from textgym.metrics import (
     ExactMatch,
     Fluency,
     FunctionMetric,
+    LabelF1,
     Length,
     LogLikelihood,
     Metric,
+    NaiveBayes,
     OptimisticEditDistance,
     Progress,
     Repetition,
+    SlotAccuracy,
     TokenBLEU,
     TokenMatch,
+    ValidPrefix,
     make_metric,
     metric,
 )
@@ -60,10 +67,12 @@ from textgym.tokenizers import Vocabulary, make_vocabulary
 __version__ = "0.1.0"
 
 __all__ = [
+    "AnswerF1",
     "AtWordEnds",
     "BLEU",
     "BatchMetric",
     "BatchProgress",
+    "CasesPassed",
     "CharacterMatch",
     "ChrF",
     "ClassifierProbability",
@@ -83,9 +92,11 @@ __all__ = [
     "FunctionMetric",
     "GeneratedTask",
     "InvalidAction",
+    "LabelF1",
     "Length",
     "LogLikelihood",
     "Metric",
+    "NaiveBayes",
     "Noisy",
     "Normalised",
     "OptimisticEditDistance",
@@ -99,6 +110,7 @@ __all__ = [
     "RewardState",
     "Scaled",
     "Schedule",
+    "SlotAccuracy",
     "Step",
     "TER",
     "TRLMetric",
@@ -108,6 +120,9 @@ __all__ = [
     "TextGenVectorEnv",
     "TokenBLEU",
     "TokenMatch",
+    "TokenWrapper",
+    "TurnWrapper",
+    "ValidPrefix",
     "Vocabulary",
     "from_trl",
     "make_metric",

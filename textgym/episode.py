@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from textgym.arrays import some
 from textgym.running import Recipe
 
 if TYPE_CHECKING:
@@ -96,7 +97,7 @@ class Step:
         environment. ``lengths``, ``ended``, ``illegal`` and the text are filled in as they become known."""
         self.rows = rows
         self.actions = actions[0] if scalar else actions
-        self.finished = self.actions == vocabulary.eos
+        self.finished = vocabulary.ends[self.actions]
         self.lengths: np.ndarray | None = None
         self.ended: np.ndarray | None = None
         self.illegal: np.ndarray | None = None
@@ -116,6 +117,11 @@ class Step:
         return [self._episodes[row] for row in self.rows.tolist()]
 
     @property
+    def budget(self) -> int:
+        """Tokens of the longest text, EOS included."""
+        return self._written.shape[1]
+
+    @property
     def tokens(self) -> np.ndarray:
         """int32 (k, budget), the token ids written; of row i the first ``lengths[i]`` count."""
         return self._written[self.rows]
@@ -124,7 +130,7 @@ class Step:
     def texts(self) -> list[str]:
         """The k whole texts so far, without EOS. Decoded anew in each step: a cost that grows with the text."""
         if self._texts is None:
-            lengths = np.atleast_1d(self.lengths).tolist()
+            lengths = self.lengths.reshape(-1).tolist()
             if len(lengths) < 4:
                 each = zip(self.rows.tolist(), lengths, strict=True)
                 self._texts = [self.vocabulary.decode(self._written[row, :size]) for row, size in each]
@@ -141,7 +147,8 @@ class Step:
             return self
         if self._ending is None:
             at = self.ended.nonzero()[0]
-            last = Step(self.rows[at], self.actions[at], self._episodes, self._written, self.vocabulary)
+            rows = at if self.whole else self.rows[at]
+            last = Step(rows, self.actions[at], self._episodes, self._written, self.vocabulary)
             last.lengths, last.ended = self.lengths[at], self.ended[at]
             last.illegal = None if self.illegal is None else self.illegal[at]
             self._ending = last
@@ -153,7 +160,7 @@ class Step:
         What is provisional at the end of an episode becomes final; an illegal token adds no text.
         """
         actions = self.actions.reshape(1) if self.scalar else self.actions
-        if self.illegal is None or not np.count_nonzero(self.illegal):
+        if self.illegal is None or not some(self.illegal):
             pieces, provisional = stream.push(self.rows, actions)
         else:
             pieces, provisional = [""] * len(self.rows), [""] * len(self.rows)
@@ -169,7 +176,7 @@ class Step:
 
     def some(self, flags: np.ndarray) -> bool:
         """Whether any of ``flags`` (k,) is set."""
-        return bool(flags) if self.scalar else np.count_nonzero(flags) > 0
+        return bool(flags) if self.scalar else some(flags)
 
     def take(self, array: np.ndarray) -> np.ndarray:
         """The rows of the step out of ``array`` (n, ...): (k, ...), to be read only."""

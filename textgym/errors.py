@@ -26,6 +26,22 @@ class RewardError(RuntimeError):
     """A reward raised, or returned something that is no finite number. ``reset`` before the next step."""
 
 
+class ArgumentNeeded(ValueError):
+    """A task that cannot be made without an argument, such as data, was to be made without it.
+
+    Args:
+        needs: what it needs, in a few words.
+        more: what can be given.
+    """
+
+    def __init__(self, needs: str, more: str):
+        super().__init__(needs, more)
+        self.needs = needs
+
+    def __str__(self) -> str:
+        return ": ".join(self.args)
+
+
 def said(error: Exception) -> str:
     """An exception in one line."""
     return str(error) if isinstance(error, RewardError) else f"{type(error).__name__}: {error}"
@@ -34,9 +50,16 @@ def said(error: Exception) -> str:
 def unknown(kind: str, given: object, allowed: Iterable[str]) -> ValueError:
     """The error for a name that is not in a table: names the offender, the choices, the nearest one."""
     choices = sorted(map(str, allowed))
-    near = difflib.get_close_matches(str(given), choices, n=1, cutoff=0.5)
-    hint = f" Did you mean {near[0]!r}?" if near else ""
-    return ValueError(f"unknown {kind} {given!r}.{hint} Allowed: {', '.join(choices) or 'none'}.")
+    return ValueError(
+        f"unknown {kind} {given!r}.{did_you_mean(given, choices)} Allowed: {', '.join(choices) or 'none'}."
+    )
+
+
+def did_you_mean(given: object, choices: Iterable[str]) -> str:
+    """`` Did you mean 'delta'?``, where one of ``choices`` is near, whatever the case; else an empty text."""
+    as_lower = {choice.lower(): choice for choice in choices}
+    near = difflib.get_close_matches(str(given).lower(), as_lower, n=1, cutoff=0.5)
+    return f" Did you mean {as_lower[near[0]]!r}?" if near else ""
 
 
 def one_of(kind: str, given: Any, allowed: Iterable[Any]) -> Any:

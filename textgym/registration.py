@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import importlib
 from typing import Any
 
 import gymnasium as gym
+
+from textgym.errors import unknown
 
 # name -> (task class, its arguments, reward). A new id is one line here.
 IDS: dict[str, tuple[str, dict[str, Any], str]] = {
@@ -24,9 +27,86 @@ IDS: dict[str, tuple[str, dict[str, Any], str]] = {
     "SpellingNoisy-v0": ("spelling:Spelling", {"length": 10, "corruption": 0.5}, "delta"),
     "SpellingLong-v0": ("spelling:Spelling", {"length": 30, "corruption": 0.3}, "delta"),
     "SpellingLongNoisy-v0": ("spelling:Spelling", {"length": 30, "corruption": 0.5}, "delta"),
+    "CodeGeneration-v0": ("code_generation:CodeGeneration", {"steps": 2}, "delta"),
+    "CodeGenerationLarge-v0": ("code_generation:CodeGeneration", {"steps": 4, "arguments": 2}, "delta"),
     "Completion-v0": ("completion:Completion", {}, "delta"),
     "DocSummary-v0": ("doc_summary:DocSummary", {}, "delta"),
+    "Sentiment-v0": ("sentiment:Sentiment", {}, "delta:naive_bayes"),
+    "EntityTagging-v0": ("tagging:EntityTagging", {"language": "english"}, "delta"),
+    "EntityTaggingZh-v0": ("tagging:EntityTagging", {"language": "chinese"}, "delta"),
+    "Classification-v0": ("classification:Classification", {}, "delta"),
+    "TranslationDigitsEn-v0": ("translation:Translation", {"source": "digits", "target": "english"}, "delta"),
+    "TranslationDigitsZh-v0": ("translation:Translation", {"source": "digits", "target": "chinese"}, "delta"),
+    "TranslationEnDigits-v0": ("translation:Translation", {"source": "english", "target": "digits"}, "delta"),
+    "TranslationEnZh-v0": ("translation:Translation", {"source": "english", "target": "chinese"}, "delta"),
+    "TranslationZhDigits-v0": ("translation:Translation", {"source": "chinese", "target": "digits"}, "delta"),
+    "TranslationZhEn-v0": ("translation:Translation", {"source": "chinese", "target": "english"}, "delta"),
+    "TranslationTimesEnZh-v0": (
+        "translation:Translation",
+        {"source": "english", "target": "chinese", "kind": "time"},
+        "delta",
+    ),
+    "TranslationTimesZhEn-v0": (
+        "translation:Translation",
+        {"source": "chinese", "target": "english", "kind": "time"},
+        "delta",
+    ),
+    "Dialogue-v0": ("dialogue:Dialogue", {"turns": 1}, "delta"),
+    "DialogueZh-v0": ("dialogue:Dialogue", {"turns": 1, "language": "chinese"}, "delta"),
+    "DialogueTurns-v0": ("dialogue:Dialogue", {"turns": 3}, "delta"),
+    "DialogueTurnsZh-v0": ("dialogue:Dialogue", {"turns": 3, "language": "chinese"}, "delta"),
+    "QuestionAnswering-v0": ("question_answering:QuestionAnswering", {"facts": 4}, "delta"),
+    "QuestionAnsweringLarge-v0": ("question_answering:QuestionAnswering", {"facts": 8, "hops": 2}, "delta"),
+    "IncreasingNumbers-v0": ("increasing:IncreasingNumbers", {}, "delta"),
+    "Dates-v0": ("dates:Dates", {}, "delta"),
+    "Keywords-v0": ("keywords:Keywords", {}, "delta"),
+    "Couplet-v0": ("couplet:Couplet", {}, "delta"),
+    "CoupletZh-v0": ("couplet_chinese:CoupletChinese", {}, "delta"),
+    "ReasoningGym-v0": ("reasoning_gym:ReasoningGym", {}, "terminal"),
+    "Dataset-v0": ("own_data:Dataset", {}, "delta"),
+    "TranslationDataset-v0": (
+        "own_data:Dataset",
+        {"prompt": "{source}", "reference": "{target}", "metric": "chrf"},
+        "delta",
+    ),
+    "SummarizationDataset-v0": (
+        "own_data:Dataset",
+        {"prompt": "{article}", "reference": "{highlights}", "metric": "rougeL"},
+        "delta",
+    ),
+    "DialogueDataset-v0": ("own_data:Dataset", {"prompt": "{mr}", "reference": "{ref}", "metric": "bleu"}, "delta"),
+    "QuestionAnsweringDataset-v0": (
+        "own_data:Dataset",
+        {"prompt": "{context}\n{question}", "reference": "{answers.text}", "metric": "answer_f1"},
+        "delta",
+    ),
 }
+
+
+ENTRY_POINT = "textgym.envs.single:TextGenEnv"
+
+
+def full_id(given: str) -> str:
+    """The registered id that somebody means: ``"Spelling-v0"`` is ``"textgym/Spelling-v0"``.
+
+    Of ``"package.module:id"`` the module, which registers the id, is imported; it stays a part of what ``gym.make``
+    and ``gym.make_vec`` then take.
+
+    Raises:
+        ValueError: there is no such id (the nearest one is named), or the module cannot be imported.
+    """
+    module, colon, name = given.rpartition(":")
+    if module:
+        try:
+            importlib.import_module(module)
+        except ImportError as error:
+            raise ValueError(f"cannot import {module!r} of {given!r}: {error}") from error
+    bare = name.removeprefix("textgym/")
+    if bare in IDS:
+        return f"{module}{colon}textgym/{bare}"
+    if name in gym.registry and gym.registry[name].entry_point == ENTRY_POINT:
+        return given
+    raise unknown("id", bare, IDS)
 
 
 def register(id: str, task: str, *, reward: Any = "delta", **arguments: Any) -> None:
@@ -40,7 +120,7 @@ def register(id: str, task: str, *, reward: Any = "delta", **arguments: Any) -> 
     """
     gym.register(
         id,
-        entry_point="textgym.envs.single:TextGenEnv",
+        entry_point=ENTRY_POINT,
         vector_entry_point="textgym.envs.vector:TextGenVectorEnv",
         kwargs={"task": task, "reward": reward, **arguments},
     )

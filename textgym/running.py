@@ -8,7 +8,12 @@ recipe remembers about the rows of one environment; it can be saved and restored
 from __future__ import annotations
 
 import copy
+import inspect
+import re
+import reprlib
 from collections.abc import Callable
+from functools import lru_cache
+from hashlib import sha256
 from typing import Any
 
 
@@ -22,6 +27,48 @@ class Recipe:
 
     def __deepcopy__(self, memo):
         return self
+
+
+class _Whole(reprlib.Repr):
+    """``repr``, with sets in order, and without the addresses of objects: the same in every process."""
+
+    def __init__(self):
+        super().__init__()
+        vars(self).update({name: 10**9 for name in vars(self) if name.startswith("max")}, maxlevel=9)
+
+    def repr_instance(self, x, level):
+        return re.sub(r" at 0x[0-9a-fA-F]+", "", repr(x))
+
+
+_WHOLE = _Whole()
+
+
+@reprlib.recursive_repr("...")
+def described(recipe: Recipe) -> str:
+    """A recipe as the call that makes it, the same in every process: ``"Delayed(reward=Constant(value=2.0), k=4)"``.
+
+    Of its arguments it knows those that it keeps in attributes of their names, or calls its class with in
+    ``__reduce__``; it names the ones that are not the default. A long one is cut, and told apart by digits of its hash.
+    """
+    own, defaults = vars(recipe), _defaults(type(recipe))
+    if type(recipe).__reduce__ is not object.__reduce__:
+        maker, arguments, *_ = recipe.__reduce__()
+        own = dict(zip(defaults, arguments, strict=False)) if maker is type(recipe) else own
+    kept = {name: _in_short(own[name]) for name in defaults if name in own}
+    changed = [f"{name}={text}" for name, text in kept.items() if text != defaults[name]]
+    return f"{type(recipe).__name__}({', '.join(changed)})"
+
+
+@lru_cache(maxsize=1024)
+def _defaults(recipe: type) -> dict[str, str | None]:
+    """Argument -> its default in words, None where it has none."""
+    parameters = inspect.signature(recipe).parameters.values()
+    return {p.name: None if p.default is p.empty else _in_short(p.default) for p in parameters}
+
+
+def _in_short(value: Any, longest: int = 500) -> str:
+    text = _WHOLE.repr(value)
+    return text if len(text) <= longest else f"{text[:longest]}... ({sha256(text.encode()).hexdigest()[:8]})"
 
 
 class RunningState:

@@ -6,6 +6,7 @@ import difflib
 import hashlib
 import json
 import os
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from functools import cached_property, partial
 from pathlib import Path
@@ -17,6 +18,7 @@ from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, pre_token
 from textgym.errors import call_checked, unknown
 from textgym.running import Recipe
 from textgym.streaming import BYTE_TOKEN, Bytes, TextStream, Windowed, choose_decoding
+from textgym.words import WordCut
 
 EOS, UNKNOWN = "<eos>", "<unk>"
 
@@ -30,6 +32,7 @@ class Vocabulary(Recipe):
         eos: id of the token that ends a text.
         pad: V; fills empty columns of observations, is no action and has no text.
         legal: bool (V,), read-only: the ids that can be actions. Unused ids and special tokens other than EOS cannot.
+        ends: bool (V,), read-only: the id is EOS.
         kind: "character", "word", "byte_bpe" or "saved".
         decoding: how ids become text (:mod:`textgym.streaming`).
 
@@ -38,11 +41,13 @@ class Vocabulary(Recipe):
         eos: the token that ends a text, one of the tokenizer's. It need not be a special one.
         kind: as above. Only in "saved" vocabularies is a special token that is spelt out in a text taken for
             the token, as ``transformers`` does; elsewhere ``"<eos>"`` in a text is five characters.
+        cut: cuts texts into words that are tokens, where the tokenizer does not do so itself.
     """
 
-    def __init__(self, tokenizer: Tokenizer, eos: str, kind: str = "saved"):
+    def __init__(self, tokenizer: Tokenizer, eos: str, kind: str = "saved", cut: WordCut | None = None):
         self.tokenizer = tokenizer
         self.kind = kind
+        self.cut = cut
         self.size = 1 + max(tokenizer.get_vocab().values(), default=-1)
         self.pad = self.size
         self.eos = _id_of(tokenizer, eos)
@@ -52,6 +57,7 @@ class Vocabulary(Recipe):
         tokens = map(tokenizer.id_to_token, range(self.size))
         self.legal = np.array([token is not None and token not in special for token in tokens], np.bool_)
         self.legal[self.eos] = True
+        self.ends = np.arange(self.size) == self.eos
         self.decoding = choose_decoding(tokenizer, set(np.flatnonzero(self.legal).tolist()) - {self.eos})
         self._alphabet = Alphabet(tokenizer, self.decoding.ids) if kind == "character" else None
         self._settle()
@@ -59,7 +65,7 @@ class Vocabulary(Recipe):
     def _settle(self) -> None:
         """What pickling loses."""
         self.tokenizer.encode_special_tokens = self.kind != "saved"
-        self.legal.flags.writeable = False
+        self.legal.flags.writeable = self.ends.flags.writeable = False
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         vars(self).update(state)
@@ -79,24 +85,55 @@ class Vocabulary(Recipe):
         return cls(_with_eos(tokenizer, eos), eos, "character")
 
     @classmethod
-    def words(cls, texts: Iterable[str], size: int = 4096, eos: str = EOS) -> Vocabulary:
-        """One token a word between white space: the most frequent words of ``texts``, ties in alphabetical order.
+    def words(
+        cls,
+        texts: Iterable[str],
+        size: int = 4096,
+        eos: str = EOS,
+        segmenter: str = "whitespace",
+        stop_words: Iterable[str] | str | os.PathLike = (),
+    ) -> Vocabulary:
+        """One token a word: the most frequent words of ``texts``, ties in alphabetical order.
 
-        Any other word is encoded as ``<unk>``, which is no action. White space is decoded as single spaces.
+        Any other word is encoded as ``<unk>``, which is no action.
 
         Args:
             texts: what the words are counted in.
             size: the largest V allowed, at least 3: EOS and ``<unk>`` are in it.
             eos: the token that ends a text; no word of the vocabulary.
+            segmenter: "whitespace": words stand between white space, which is decoded as single spaces. "jieba": words
+                of Chinese as the package jieba finds them, spaces and punctuation among them. Every character of
+                ``texts`` counts as a word, too, and a word that is not in the vocabulary is written in characters: a
+                text of characters that are is decoded as it was. A file of its tokenizer cannot encode by itself.
+            stop_words: words to leave out, or the path of a file, UTF-8, one a line; by default none. They are no
+                tokens and are skipped in encoding, in prompts as in references: a reference that has one cannot be
+                written any more, so that tasks ask for ``lossy=True``.
+
+        Raises:
+            ValueError, TypeError, FileNotFoundError: an argument that is not as above; no word is left.
+            ImportError: jieba is not installed.
         """
         _check_size("words", size, 3)
-        tokenizer = Tokenizer(models.WordLevel(unk_token=UNKNOWN))
-        tokenizer.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
-        trainer = trainers.WordLevelTrainer(vocab_size=size - 1, special_tokens=[UNKNOWN], show_progress=False)
-        tokenizer.train_from_iterator(_several(texts), trainer)
-        if tokenizer.get_vocab_size() < 2:
+        cut, counts, characters = WordCut(segmenter, stop_words), Counter(), Counter()
+        for text in _several(texts):
+            counts.update(cut(text))
+            if segmenter == "jieba":
+                characters.update(text)
+        counts |= characters  # the larger count of each
+        for word in (UNKNOWN, *cut.stop_words):
+            counts.pop(word, None)
+        words = sorted(counts, key=lambda word: (-counts[word], word not in characters, word))[: size - 2]
+        if not words:
             raise ValueError("a word vocabulary needs texts with at least one word, got none")
-        return cls(_with_eos(tokenizer, eos), eos, "word")
+        tokenizer = Tokenizer(models.WordLevel({w: i for i, w in enumerate([UNKNOWN, *words])}, unk_token=UNKNOWN))
+        tokenizer.add_special_tokens([UNKNOWN])
+        if segmenter == "jieba":
+            tokenizer.decoder = decoders.Fuse()
+            cut = WordCut(segmenter, cut.stop_words, known=words)
+        else:
+            tokenizer.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
+        by_library = segmenter == "whitespace" and not cut.stop_words
+        return cls(_with_eos(tokenizer, eos), eos, "word", None if by_library else cut)
 
     @classmethod
     def byte_bpe(cls, texts: Iterable[str], size: int = 512, eos: str = EOS) -> Vocabulary:
@@ -147,20 +184,23 @@ class Vocabulary(Recipe):
         """
         if self._alphabet is not None:
             return self._alphabet.encode(text)
-        return np.array(self.tokenizer.encode(text, add_special_tokens=False).ids, np.int32)
+        given = self.cut(text) if self.cut else text
+        found = self.tokenizer.encode(given, is_pretokenized=self.cut is not None, add_special_tokens=False)
+        return np.array(found.ids, np.int32)
 
     def encode_all(self, texts: Iterable[str]) -> list[np.ndarray]:
         """:meth:`encode` of each text."""
         if self._alphabet is not None:
             return [self._alphabet.encode(text) for text in texts]
-        found = self.tokenizer.encode_batch_fast(list(texts), add_special_tokens=False)
+        given = list(map(self.cut, texts)) if self.cut else list(texts)
+        found = self.tokenizer.encode_batch_fast(given, is_pretokenized=self.cut is not None, add_special_tokens=False)
         return [np.array(encoding.ids, np.int32) for encoding in found]
 
     def encode_flat(self, texts: Sequence[str]) -> tuple[np.ndarray, list[int]]:
-        """The ids of all ``texts`` one after the other, int32 (total,), and how many each text has."""
+        """The ids of all ``texts`` one after the other, integers (total,), and how many each text has."""
         if self._alphabet is not None:
             try:
-                return self._alphabet.encode("".join(texts)), list(map(len, texts))
+                return self._alphabet.ids_of("".join(texts)), list(map(len, texts))
             except ValueError:
                 self.encode_all(texts)  # raises with the position in its own text
         each = self.encode_all(texts)
@@ -198,8 +238,9 @@ class Vocabulary(Recipe):
 
     @cached_property
     def fingerprint(self) -> str:
-        """sha256, hex: the same for vocabularies with the same tokenizer (as JSON) and EOS id."""
-        return hashlib.sha256(f"{self.tokenizer.to_str()}\n{self.eos}".encode()).hexdigest()
+        """sha256, hex: the same for vocabularies with the same tokenizer (as JSON), EOS id and way to cut words."""
+        cut = f"\n{self.cut}" if self.cut else ""
+        return hashlib.sha256(f"{self.tokenizer.to_str()}\n{self.eos}{cut}".encode()).hexdigest()
 
     def __len__(self) -> int:
         return self.size
@@ -217,10 +258,15 @@ class Alphabet(Recipe):
         self.latin1 = bytes(min(i, 255) for i in latin1)  # 255: not in this table
 
     def encode(self, text: str) -> np.ndarray:
+        """int32 (n,)."""
+        return self.ids_of(text).astype(np.int32, copy=False)
+
+    def ids_of(self, text: str) -> np.ndarray:
+        """uint8 (n,), read-only, where the ids and the characters fit bytes; else int32 (n,)."""
         try:
             codes = text.encode("latin-1").translate(self.latin1)
             if 255 not in codes:
-                return np.frombuffer(codes, np.uint8).astype(np.int32)
+                return np.frombuffer(codes, np.uint8)
         except UnicodeEncodeError:
             pass
         try:

@@ -6,7 +6,7 @@ import importlib
 import inspect
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +16,9 @@ from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.utils import LinearSchedule
 from stable_baselines3.common.vec_env import VecEnv
 
-from textgym.errors import one_of, unknown
+from textgym.errors import call_checked, one_of, unknown
 from textgym.sb3.encoders import policy_kwargs
+from textgym.sb3.word_vectors import read_word_vectors
 
 HYPERPARAMS = Path(__file__).with_name("hyperparams.yml")
 # keys of an entry that are not the algorithm's own: they are fields of TrainArgs
@@ -142,12 +143,18 @@ def build(
     Args:
         algo: a name in :data:`ALGORITHMS`.
         env: of :func:`textgym.sb3.make_vec_env`.
-        encoder, encoder_kwargs: what reads the window, see :mod:`textgym.sb3.encoders`.
+        encoder, encoder_kwargs: what reads the window, see :mod:`textgym.sb3.encoders`. ``vectors`` may be the path of
+            a file, or a dict of the arguments of :func:`~textgym.sb3.word_vectors.read_word_vectors`.
         prompt_length: of the task.
         kwargs: the algorithm's own; "lin_3e-4" is a rate that falls to 0 linearly over the steps.
     """
     row = algorithm(algo)
     kwargs = {name: _schedule(value) for name, value in kwargs.items()}
+    encoder_kwargs = dict(encoder_kwargs)
+    if isinstance(spec := encoder_kwargs.get("vectors"), (str, dict)):
+        arguments = {"path": spec} if isinstance(spec, str) else spec
+        read = partial(read_word_vectors, vocabulary=env.unwrapped.envs.vocabulary)
+        encoder_kwargs["vectors"] = call_checked("vectors", read, arguments)
     policy = policy_kwargs(encoder, algo=row.name, prompt_length=prompt_length, **encoder_kwargs)
     policy |= kwargs.pop("policy_kwargs", {})
     return row.load()(row.policy_for(env.observation_space), env, policy_kwargs=policy, **kwargs)

@@ -3,22 +3,17 @@
 from __future__ import annotations
 
 import dataclasses
-import hashlib
-import inspect
-import json
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import gymnasium as gym
-
-import textgym  # noqa: F401  (registers the ids)
-from agents.cli import Json, Spec
-from agents.sb3.algorithms import OURS, algorithm, check_keywords, hyperparams
-from textgym.errors import unknown
-from textgym.rewards import SCHEDULES, spelt_out
+from agents.cli import Json, Spec, making
+from agents.runs import as_json, reward_of
+from agents.sb3.algorithms import ALGORITHMS, OURS, algorithm, check_keywords, hyperparams
+from textgym.errors import whole_number
+from textgym.registration import full_id
+from textgym.rewards.base import number
 from textgym.sb3.encoders import policy_kwargs
 
 
@@ -27,10 +22,10 @@ class TrainArgs:
     """Train an agent with Stable-Baselines3. What is not given here stands in agents/sb3/hyperparams.yml."""
 
     env: str = "textgym/Copy-v0"
-    """The environment's id."""
+    """The environment's id, with or without textgym/."""
     algo: str = "ppo"
     """ppo, a2c, dqn, double_dqn; with sb3-contrib also maskable_ppo, qr_dqn, recurrent_ppo, trpo."""
-    reward: Spec | None = None
+    reward: Spec = None
     """What the agent is paid: delta, terminal, delta:chrf, ... or JSON; by default the id's own reward."""
     env_kwargs: Json = field(default_factory=dict)
     """Other keywords of the environment, as JSON: '{"mask": "task", "observe_mask": true}'."""
@@ -80,25 +75,32 @@ IDENTITY = (
 
 
 def resolve(args: TrainArgs) -> dict[str, Any]:
-    """Every setting, those of hyperparams.yml filled in, as JSON values."""
-    if args.env not in gym.registry:
-        raise unknown("environment", args.env, (id for id in gym.registry if id.startswith("textgym/")))
+    """Every setting, those of hyperparams.yml filled in, as JSON values.
+
+    Raises:
+        ValueError, TypeError, ImportError: as :func:`~agents.sb3.train.train`, where it needs no environment to know.
+    """
+    id = full_id(args.env)
+    for name in ("eval_every", "eval_episodes", "threads"):
+        whole_number(name, getattr(args, name), 1)
+    number("gamma", args.gamma, low=0.0, high=1.0)
+    number("warm_start_lr", args.warm_start_lr, above=0.0)
     flags = {name: getattr(args, name) for name in ("n_envs", "encoder", "warm_start", "critic_start")} | {
         "n_timesteps": args.steps
     }
     flags |= {"encoder_kwargs": dict(args.encoder_kwargs) or None}
     merged = hyperparams(
-        args.algo, args.env, {**args.hyperparams, **{name: value for name, value in flags.items() if value is not None}}
+        args.algo, id, {**args.hyperparams, **{name: value for name, value in flags.items() if value is not None}}
     )
     for name, least in (("n_envs", 1), ("n_timesteps", 0), ("warm_start", 0), ("critic_start", 0)):
-        if merged.get(name, least) < least:
-            raise ValueError(f"{name} must be at least {least}, got {merged[name]}")
+        number(name, merged.get(name, least), low=least)
     check_keywords(args.algo, {name: value for name, value in merged.items() if name not in OURS})
-    policy_kwargs(merged["encoder"], algo=algorithm(args.algo).name, **merged["encoder_kwargs"])  # raises
-    reward = args.reward if args.reward is not None else gym.spec(args.env).kwargs["reward"]
+    with making(f"the encoder with encoder_kwargs {merged['encoder_kwargs']}"):
+        policy_kwargs(merged["encoder"], algo=algorithm(args.algo).name, **merged["encoder_kwargs"])
     settings = {f.name: getattr(args, f.name) for f in dataclasses.fields(args)}
     settings |= {
-        "reward": with_gamma(reward, args.gamma),
+        "env": id,
+        "reward": reward_of(id, args.reward, args.gamma),
         "env_kwargs": dict(args.env_kwargs),
         "encoder": merged.pop("encoder"),
         "encoder_kwargs": merged.pop("encoder_kwargs"),
@@ -109,46 +111,20 @@ def resolve(args: TrainArgs) -> dict[str, Any]:
         "hyperparams": merged,
         "folder": None if args.folder is None else str(args.folder),
     }
-    for name in ("split", "reward"):
-        if name in settings["env_kwargs"]:
-            raise ValueError(f"{name!r} is none of env_kwargs: training is on split 'train', the reward is --reward")
-    try:
-        return json.loads(json.dumps(settings))
-    except TypeError as error:
-        raise TypeError(
-            f"a run's settings are JSON values, so that it can be resumed ({error}): give rewards and tasks by name"
-        ) from error
+    _check(settings)
+    return as_json(settings)
 
 
-def with_gamma(reward: Any, gamma: float) -> Any:
-    """The reward's specification with the agent's discount given to every schedule that takes ``gamma``, at any depth.
-
-    Raises:
-        ValueError: it names another one.
-    """
-    if isinstance(reward, (list, tuple)):
-        return [with_gamma(each, gamma) for each in reward]
-    if not isinstance(reward, (str, Mapping)):
-        return reward
-    spec = spelt_out(reward)
-    if spec.get("gamma", gamma) != gamma:
-        raise ValueError(f"the reward {spec} has gamma={spec['gamma']}, the agent gamma={gamma}: give one value")
-    given = {name: with_gamma(spec[name], gamma) for name in ("reward", "base") if name in spec}
-    if _takes_gamma(str(spec.get("name"))):
-        given["gamma"] = gamma
-    changed = {**spec, **given}
-    return reward if changed == spec else changed
-
-
-def _takes_gamma(name: str) -> bool:
-    return name in SCHEDULES and "gamma" in inspect.signature(SCHEDULES[name]).parameters
-
-
-def default_folder(settings: Mapping[str, Any]) -> Path:
-    """runs/<env>-<algo>-<reward>-s<seed>; a reward of many words is cut and told apart by 6 digits of its hash."""
-    reward = settings["reward"]
-    text = reward if isinstance(reward, str) else json.dumps(reward, sort_keys=True)
-    slug = re.sub(r"[^A-Za-z0-9.]+", "_", text).strip("_")
-    if not isinstance(reward, str):
-        slug = f"{slug[:24].rstrip('_')}-{hashlib.sha256(text.encode()).hexdigest()[:6]}"
-    return Path("runs") / f"{settings['env'].rpartition('/')[2]}-{settings['algo']}-{slug}-s{settings['seed']}"
+def _check(settings: Mapping[str, Any]) -> None:
+    """Raise where settings do not go together."""
+    if settings["warm_start"] and not algorithm(settings["algo"]).can_warm_start:
+        able = ", ".join(a.name for a in ALGORITHMS.values() if a.can_warm_start)
+        raise ValueError(
+            f"warm_start={settings['warm_start']}: {settings['algo']} has no policy that tells the likelihood of an "
+            f"action given an observation alone; allowed: {able}"
+        )
+    if settings["warm_start"] and 0 < settings["steps"] <= settings["critic_start"]:
+        raise ValueError(
+            f"steps={settings['steps']} leaves no reinforcement learning: the value head alone trains for the first "
+            f"critic_start={settings['critic_start']} of them; give more steps, or a smaller critic_start"
+        )

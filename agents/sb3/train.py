@@ -2,48 +2,21 @@
 
 from __future__ import annotations
 
-import csv
-import json
-import platform
-import sys
-from collections.abc import Mapping
-from dataclasses import dataclass
-from importlib.metadata import version
 from pathlib import Path
-from typing import Any
 
 import torch
-import tyro
-from stable_baselines3.common.logger import Logger, make_output_format
 from tqdm import tqdm
 
-import textgym
+from agents.cli import command_line, making
 from agents.files import write_json
-from agents.sb3.algorithms import ALGORITHMS, algorithm, build
+from agents.runs import Result, claim, clear, default_folder, logger, report, versions
+from agents.sb3.algorithms import algorithm, build
 from agents.sb3.callbacks import Checkpoints, EvaluationCallback, show
-from agents.sb3.settings import IDENTITY, TrainArgs, default_folder, resolve
+from agents.sb3.settings import IDENTITY, TrainArgs, resolve
 from agents.sb3.warm_start import warm_start, warm_start_critic
 from textgym.sb3 import make_vec_env
 
-
-@dataclass(frozen=True)
-class Result:
-    """What came of a run.
-
-    Attributes:
-        folder: config.json, evaluations.csv, best.zip, last.zip and logs/ are in it.
-        evaluations: the lines of evaluations.csv.
-        best_score: the best mean true score on the validation episodes.
-    """
-
-    folder: Path
-    evaluations: list[dict[str, Any]]
-    best_score: float
-
-    @property
-    def best(self) -> Path:
-        """The agent of the best evaluation."""
-        return self.folder / "best.zip"
+PACKAGES = ("gymnasium", "stable-baselines3", "torch", "numpy")  # whose versions are kept
 
 
 def train(args: TrainArgs) -> Result:
@@ -55,32 +28,20 @@ def train(args: TrainArgs) -> Result:
     Raises:
         ValueError: an unknown name, keyword or hyperparameter; a warm start of an agent that has none; a reward with
             another gamma; a folder that has another run, or (resume) a run with other settings, which are named.
-        TypeError: a setting that is no JSON value, or a keyword that the encoder does not take.
+        TypeError: a setting that is no JSON value.
         ImportError: an algorithm of sb3-contrib without sb3-contrib.
     """
-    torch.set_num_threads(args.threads)
     settings = resolve(args)
+    torch.set_num_threads(args.threads)
     row = algorithm(settings["algo"])
-    if settings["warm_start"] and not row.can_warm_start:
-        able = ", ".join(a.name for a in ALGORITHMS.values() if a.can_warm_start)
-        raise ValueError(
-            f"warm_start={settings['warm_start']}: {row.name} has no policy that tells the likelihood of an action "
-            f"given an observation alone; allowed: {able}"
-        )
-    if settings["warm_start"] and 0 < settings["steps"] <= settings["critic_start"]:
-        raise ValueError(
-            f"steps={settings['steps']} leaves no reinforcement learning: the value head alone trains for the first "
-            f"critic_start={settings['critic_start']} of them; give more steps, or a smaller critic_start"
-        )
     reward, env_kwargs = settings["reward"], settings["env_kwargs"]
-    try:
+    with making(f"{settings['env']} with env_kwargs {env_kwargs}"):
         env = make_vec_env(settings["env"], settings["n_envs"], reward=reward, **env_kwargs)
-    except TypeError as error:
-        raise ValueError(f"{settings['env']} cannot be made with env_kwargs {env_kwargs}: {error}") from error
     task = env.unwrapped.envs.task
-    config = {**settings, "fingerprint": task.fingerprint, "versions": _versions()}
-    folder = Path(args.folder) if args.folder is not None else default_folder(settings)
-    resuming = _claim(folder, config, args)
+    config = {**settings, "fingerprint": task.fingerprint, "versions": versions(*PACKAGES)}
+    folder = Path(args.folder) if args.folder is not None else default_folder(settings, settings["algo"])
+    claim(folder, config, IDENTITY, resume=args.resume, overwrite=args.overwrite)
+    resuming = args.resume and (folder / "last.zip").exists()
     checkpoints = Checkpoints(
         folder, settings["env"], episodes=args.eval_episodes, seed=args.seed, reward=reward, **env_kwargs
     )
@@ -89,18 +50,25 @@ def train(args: TrainArgs) -> Result:
         model = row.load().load(folder / "last.zip", env=env, device=args.device, force_reset=False)
         checkpoints.restore(model)
     else:
-        model = build(
-            row.name,
-            env,
-            encoder=settings["encoder"],
-            encoder_kwargs=settings["encoder_kwargs"],
-            prompt_length=task.prompt_length,
-            seed=args.seed,
-            gamma=args.gamma,
-            device=args.device,
-            **settings["hyperparams"],
-        )
-    model.set_logger(_logger(folder / "logs", model.num_timesteps))
+        given = {name: getattr(args, name) for name in ("encoder_kwargs", "hyperparams", "device")}
+        with making(f"{row.name} with {', '.join(f'{name} {value!r}' for name, value in given.items())}"):
+            model = build(
+                row.name,
+                env,
+                encoder=settings["encoder"],
+                encoder_kwargs=settings["encoder_kwargs"],
+                prompt_length=task.prompt_length,
+                seed=args.seed,
+                gamma=args.gamma,
+                device=args.device,
+                **settings["hyperparams"],
+            )
+    if vectors := model.policy_kwargs["features_extractor_kwargs"].get("vectors"):
+        print(vectors)  # how many tokens have one
+    if not resuming:
+        clear(folder, "last.zip", "best.zip", "replay_buffer.pkl")
+    write_json(folder / "config.json", config)
+    model.set_logger(logger(folder / "logs", model.num_timesteps))
     quiet = not args.progress
     with tqdm(
         total=settings["steps"], initial=model.num_timesteps, unit="tok", disable=quiet, dynamic_ncols=True
@@ -128,68 +96,12 @@ def train(args: TrainArgs) -> Result:
         if left > 0:
             model.learn(left, EvaluationCallback(checkpoints, args.eval_every, bar), reset_num_timesteps=False)
     env.close()
-    return Result(folder, checkpoints.history, checkpoints.best)
-
-
-# -- the folder ---------------------------------------------------------------------------------
-
-
-def _claim(folder: Path, config: Mapping[str, Any], args: TrainArgs) -> bool:
-    """Make the folder this run's, write config.json; True where there is a checkpoint to go on from."""
-    known = folder / "config.json"
-    if known.exists() and not args.resume and not args.overwrite:
-        raise ValueError(
-            f"{folder} has a run already: --resume goes on, --overwrite starts anew, --folder goes elsewhere"
-        )
-    if known.exists() and args.resume:
-        before = json.loads(known.read_text())
-        changed = [name for name in IDENTITY if before.get(name) != config[name]]
-        different = [f"{name} was {before.get(name)!r}, is {config[name]!r}" for name in changed]
-        if different:
-            raise ValueError(f"cannot resume {folder}, which is another run: {'; '.join(different)}")
-    resuming = args.resume and (folder / "last.zip").exists()
-    if not resuming:
-        for name in ("last.zip", "best.zip", "replay_buffer.pkl", "evaluations.csv"):  # last.zip first
-            (folder / name).unlink(missing_ok=True)
-    folder.mkdir(parents=True, exist_ok=True)
-    write_json(known, config)
-    return resuming
-
-
-def _versions() -> dict[str, str]:
-    own = {"python": platform.python_version(), "textgym": textgym.__version__}
-    return own | {name: version(name) for name in ("gymnasium", "stable-baselines3", "torch", "numpy")}
-
-
-def _logger(folder: Path, steps: int) -> Logger:
-    """SB3's own numbers: a CSV file for every start of the run, and TensorBoard where it is installed."""
-    folder.mkdir(exist_ok=True)
-    formats = [make_output_format("csv", str(folder), f"-from-{steps}")]
-    try:
-        formats.append(make_output_format("tensorboard", str(folder)))
-    except (AssertionError, ImportError):
-        pass
-    return Logger(str(folder), formats)
-
-
-def read_evaluations(folder: str | Path) -> list[dict[str, Any]]:
-    """The lines of a run's evaluations.csv, numbers as numbers (empty: None)."""
-    with open(Path(folder) / "evaluations.csv", newline="") as file:
-        rows = list(csv.DictReader(file))
-    return [{k: v if k == "event" else float(v) if v else None for k, v in row.items()} for row in rows]
+    return Result(folder, checkpoints.history, checkpoints.best, folder / "best.zip")
 
 
 def main() -> None:
-    """The command line. Errors of the settings are one line."""
-    args = tyro.cli(TrainArgs, prog="python -m agents.sb3.train")
-    try:
-        result = train(args)
-    except (ValueError, ImportError) as error:
-        sys.exit(f"error: {error}")
-    for row in result.evaluations:
-        scores = f"score {row['score']:.4f}  success {row['success']:.3f}"
-        print(f"{row['event']:10} {row['steps']:>9} steps  {scores}  {row['wall_s']:.0f} s")
-    print(f"best {result.best_score:.4f}: {result.best}")
+    """The command line."""
+    report(command_line(TrainArgs, train, "python -m agents.sb3.train"))
 
 
 if __name__ == "__main__":

@@ -10,7 +10,6 @@ whose Python code is the same on both sides and bounds what batching can gain.
 
 from __future__ import annotations
 
-import argparse
 import cProfile
 import platform
 import pstats
@@ -25,6 +24,7 @@ from stable_baselines3.common.vec_env import DummyVecEnv
 from tqdm import tqdm
 
 import textgym
+from experiments.benchmarks.flags import flags
 from experiments.benchmarks.reference_env import ReferenceEnv
 from experiments.benchmarks.task import CopyWide
 from experiments.benchmarks.timing import Ratio, compare
@@ -125,10 +125,7 @@ def shares(n: int, metric: str = "token_match", steps: int = 2000) -> list[tuple
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--quick", action="store_true", help="fewer and shorter rounds")
-    parser.add_argument("--output", type=Path, help="also write the table to this Markdown file")
-    args = parser.parse_args()
+    args = flags("experiments.benchmarks.envs", __doc__)
     budget = {"rounds": 5, "seconds": 0.05} if args.quick else {"rounds": 21, "seconds": 0.2}
     jobs: list[tuple[str, int, Callable[[], Ratio]]] = []  # what, rows, measure
 

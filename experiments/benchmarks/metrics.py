@@ -10,12 +10,10 @@ the other, each round on fresh texts (the libraries memoise lines); in brackets 
 
 from __future__ import annotations
 
-import argparse
 import platform
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import rouge_score
@@ -27,6 +25,7 @@ from stable_baselines3 import PPO
 from tqdm import tqdm
 
 import textgym
+from experiments.benchmarks.flags import flags
 from experiments.benchmarks.prose import Rewrite, likely_actions, pair, vocabulary
 from experiments.benchmarks.timing import Ratio
 from textgym.episode import Episode
@@ -232,10 +231,7 @@ def training(reward: object, budget: int, n_steps: int) -> tuple[float, float]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--quick", action="store_true", help="fewer rounds, shorter texts")
-    parser.add_argument("--output", type=Path, help="also write the tables to this Markdown file")
-    args = parser.parse_args()
+    args = flags("experiments.benchmarks.metrics", __doc__)
     import torch
 
     torch.set_num_threads(1)

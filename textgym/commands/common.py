@@ -10,6 +10,8 @@ import sys
 from collections.abc import Iterable
 from typing import Any
 
+from textgym.envs.font import width
+
 
 class Refused(Exception):
     """What the user asked for cannot be done; the text says why, for people."""
@@ -43,10 +45,15 @@ def colour() -> bool:
     return sys.stdout.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
 
 
-def print_columns(items: Iterable[str], width: int = 78) -> None:
+def padded(text: str, columns: int) -> str:
+    """A text that takes at least so many columns; Chinese characters take two."""
+    return text + " " * (columns - width(text))
+
+
+def print_columns(items: Iterable[str], most: int = 78) -> None:
     """As many items a line as fit."""
     items = list(items)
-    column = max(map(len, items), default=0) + 2
-    each = max(width // column, 1)
+    column = max(map(width, items), default=0) + 2
+    each = max(most // column, 1)
     for i in range(0, len(items), each):
-        print("  " + "".join(item.ljust(column) for item in items[i : i + each]).rstrip())
+        print("  " + "".join(padded(item, column) for item in items[i : i + each]).rstrip())

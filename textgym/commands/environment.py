@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import importlib
 import inspect
 import re
 
@@ -11,8 +10,7 @@ import gymnasium as gym
 
 from textgym.commands.common import Refused, natural, setting, value
 from textgym.envs.single import TextGenEnv
-from textgym.errors import unknown
-from textgym.registration import IDS
+from textgym.registration import full_id
 from textgym.tasks import SPLITS, Task
 
 
@@ -36,9 +34,10 @@ def make(args: argparse.Namespace) -> TextGenEnv:
     arguments = {**dict(args.set), "render_mode": "ansi"}  # which keeps the payments
     arguments.update({name: given for name in ("reward", "split") if (given := getattr(args, name)) is not None})
     try:
-        return gym.make(_full_id(args.id), disable_env_checker=True, **arguments).unwrapped
+        return gym.make(full_id(args.id), disable_env_checker=True, **arguments).unwrapped
     except (ValueError, TypeError, RuntimeError, OSError, ImportError) as error:
-        raise Refused(error) from error
+        words, _, _ = str(error).partition(" was raised from the environment creator")  # which Gymnasium adds
+        raise Refused(words) from error
 
 
 def begin(env: TextGenEnv, args: argparse.Namespace, seed: int | None) -> None:
@@ -53,19 +52,3 @@ def summary(task: Task) -> str:
     """The first sentence of the task's docstring."""
     text = " ".join((inspect.getdoc(type(task)) or "").split("\n\n")[0].split())
     return re.split(r"(?<=[.!?])\s", text)[0]
-
-
-def _full_id(given: str) -> str:
-    """The registered id that a user means."""
-    module, _, name = given.rpartition(":")
-    if module:
-        try:
-            importlib.import_module(module)
-        except ImportError as error:
-            raise Refused(f"cannot import {module!r} of {given!r}: {error}") from error
-    bare = name.removeprefix("textgym/")
-    if bare in IDS:
-        return f"textgym/{bare}"
-    if name in gym.registry and gym.registry[name].entry_point == "textgym.envs.single:TextGenEnv":
-        return name
-    raise Refused(unknown("id", bare, IDS))

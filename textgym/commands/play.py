@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from textgym.commands import environment
-from textgym.commands.common import colour, print_columns
+from textgym.commands.common import colour, padded, print_columns
 from textgym.envs.render import amount, as_text, visible
 from textgym.envs.single import TextGenEnv
 from textgym.errors import InvalidAction, RewardError, unknown
@@ -85,7 +85,9 @@ def _play_tokens(env: TextGenEnv, line: str, past: list[dict[str, Any]]) -> bool
         terms = ", ".join(f"{visible(name)}={amount(paid)}" for name, paid in info["reward_terms"].items())
         left = env.task.budget - int(env.state.lengths[0])
         total = env.state.payments[0].sum()
-        print(f"  {env.vocabulary.token(id):8} {amount(reward)}  ({terms})  return {amount(total)}, {left} left")
+        print(
+            f"  {padded(env.vocabulary.token(id), 8)} {amount(reward)}  ({terms})  return {amount(total)}, {left} left"
+        )
         if ended:
             if count < len(ids):
                 print(f"  the episode has ended: the last {len(ids) - count} tokens were not played")

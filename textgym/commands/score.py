@@ -6,7 +6,7 @@ import argparse
 import io
 import json
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -15,9 +15,9 @@ from textgym.commands.common import Refused, colour, value
 from textgym.envs.render import as_text, visible
 from textgym.envs.state import TextGenState
 from textgym.episode import Episode
-from textgym.metrics import BatchMetric, ExactMatch, Metric, make_metric
-from textgym.replay import as_rows
-from textgym.rewards import RewardFunction, make_reward
+from textgym.metrics import BatchMetric, Metric
+from textgym.replay import as_rows, replay
+from textgym.rewards import RewardFunction, make_reward, metric_alone
 from textgym.tasks import Task
 from textgym.tokenizers import Vocabulary, make_vocabulary
 
@@ -31,12 +31,11 @@ def score(args: argparse.Namespace) -> None:
     texts, episodes = _read(args.hyp, args.ref)
     state = None
     try:
-        metric = make_metric(args.metric)
+        metric = metric_alone(args.metric)
+        _need_references(metric, episodes)
         if args.tokens or not isinstance(metric, Metric):
-            every = [" ", *texts, *(reference for episode in episodes for reference in episode.references)]
-            vocabulary = make_vocabulary(args.tokenizer, lambda: every)
-            reward = _reward(metric, args.schedule if args.tokens else "terminal")
-            state = _written(texts, episodes, vocabulary, reward)
+            schedule = args.schedule if args.tokens else "terminal"
+            state = _written(texts, episodes, args.tokenizer, metric, schedule)
         values = _values(metric, texts, episodes, state)
     except (ValueError, TypeError, OSError, ImportError) as error:
         raise Refused(error) from error
@@ -55,19 +54,26 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--hyp", required=True, metavar="FILE", help='the texts, UTF-8, one a line; "-": standard input'
     )
-    parser.add_argument("--ref", action="append", default=[], metavar="FILE", help="their references; repeatable")
+    parser.add_argument(
+        "--ref", action="append", default=[], metavar="FILE",
+        help="their references, for metrics that compare; repeatable",
+    )  # fmt: skip
     parser.add_argument(
         "--tokenizer", type=value, default="character", metavar="SPEC",
         help="the tokens: character (default), byte_bpe or word, trained on these files; or a saved tokenizer",
     )  # fmt: skip
     parser.add_argument(
         "--schedule", type=value, metavar="SPEC",
-        help="when the metric is paid: delta (default), every_step, terminal, or JSON with the schedule's arguments",
+        help='when the metric is paid: delta (default), every_step, terminal, delayed, ..., or JSON with arguments: '
+        '{"name": "delayed", "k": 4, "reward": "every_step"}',
     )  # fmt: skip
     parser.add_argument(
         "--tokens", action=argparse.BooleanOptionalAction, default=True, help="show what each token is paid (default)"
     )
-    parser.add_argument("--json", action="store_true", help="one JSON object, for machines")
+    parser.add_argument(
+        "--json", action="store_true",
+        help="one JSON object, for machines; the tokens of a line, as the text that each one adds, make up its text",
+    )  # fmt: skip
 
 
 def _read(hypotheses: str, references: Sequence[str]) -> tuple[list[str], list[Episode]]:
@@ -96,31 +102,34 @@ def _lines(name: str) -> list[str]:
     return text.removesuffix("\n").split("\n") if text else []
 
 
-def _reward(metric: BatchMetric, schedule: Any) -> RewardFunction:
-    if schedule is None:
-        schedule = "terminal" if metric.only_at_end else "delta"
-    return make_reward({**(schedule if isinstance(schedule, Mapping) else {"name": schedule}), "metric": metric})
+def _need_references(what: BatchMetric | RewardFunction, episodes: Sequence[Episode]) -> None:
+    if what.needs_references and not episodes[0].references:
+        raise Refused(f"{what.name!r} compares with references: give their file, line by line, --ref FILE")
 
 
 class _Lines(Task):
-    """The lines of the files as a task. It is not asked for episodes, and what it scores them is not shown."""
+    """The lines of the files as a task, whose score is the metric, so that this is what schedules pay."""
 
-    metric = ExactMatch()
+    def __init__(self, metric: BatchMetric, episodes: Sequence[Episode], vocabulary: Vocabulary, budget: int):
+        super().__init__(vocabulary=vocabulary, prompt_length=0, budget=budget)
+        self.metric, self.episodes = metric, episodes
 
     def __len__(self):
-        return 0
-
-    def sample(self, rng):
-        raise NotImplementedError
+        return len(self.episodes)
 
     def episode(self, index):
-        raise NotImplementedError
+        return self.episodes[index]
+
+    def sample(self, rng):
+        raise ValueError("a metric that learns from a task has none to learn from here: give it texts, or a model")
 
 
 def _written(
-    texts: Sequence[str], episodes: Sequence[Episode], vocabulary: Vocabulary, reward: RewardFunction
+    texts: Sequence[str], episodes: Sequence[Episode], tokenizer: Any, metric: BatchMetric, schedule: Any
 ) -> TextGenState:
     """One row a text, each written to its end and paid."""
+    every = [" ", *texts, *(reference for episode in episodes for reference in episode.references)]
+    vocabulary = make_vocabulary(tokenizer, lambda: every)
     ids = vocabulary.encode_all(texts)
     for i, (text, each) in enumerate(zip(texts, ids, strict=True), 1):
         if vocabulary.decode(each) != text:
@@ -129,7 +138,11 @@ def _written(
                 "--tokenizer, or --no-tokens"
             )
     tokens, lengths = as_rows([[*each, vocabulary.eos] for each in ids], vocabulary)
-    task = _Lines(vocabulary=vocabulary, prompt_length=0, budget=tokens.shape[1])
+    task = _Lines(metric, episodes, vocabulary, budget=tokens.shape[1])
+    if schedule is None:
+        schedule = "terminal" if metric.only_at_end else "delta"
+    reward = make_reward(schedule).resolve(task)
+    _need_references(reward, episodes)
     state = TextGenState(len(texts), task, reward, keep_payments=True)
     for row in range(len(texts)):
         state.streams.seed(row, np.random.default_rng(row))  # for random rewards
@@ -169,9 +182,10 @@ def _report(
 ) -> dict[str, Any]:
     lines: list[dict[str, Any]] = [{"text": text, "value": given} for text, given in zip(texts, values, strict=True)]
     if state is not None:
-        for row, line in enumerate(lines):
-            size = state.lengths[row]
-            line["tokens"] = [state.vocabulary.token(i) for i in state.written[row, :size]]
-            line["payments"] = state.payments[row, :size].tolist()
+        for line, size, payments in zip(lines, state.lengths, state.payments, strict=True):
+            line |= {"tokens": [], "payments": payments[:size].tolist()}
+        for step in replay(state.episodes, state.written, state.lengths, state.vocabulary, needs_text=True):
+            for row, piece in zip(step.rows.tolist(), step.pieces, strict=True):
+                lines[row]["tokens"].append(piece)
     reward = None if state is None else state.reward.name
     return {"metric": metric.name, "reward": reward, "mean_of_lines": float(np.mean(values)), "lines": lines}

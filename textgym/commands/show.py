@@ -29,6 +29,7 @@ def show(args: argparse.Namespace) -> None:
         "optimum": "unknown" if task.optimum is None else f"{task.optimum:g}",
         "dropped": ", ".join(f"{count} {reason}" for reason, count in task.dropped.items()) or "nothing",
         "fingerprint": task.fingerprint,
+        **({"notes": "; ".join(task.notes)} if task.notes else {}),
     }
     width = max(map(len, facts)) + 2
     for name, fact in facts.items():

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from textgym.arrays import some
 from textgym.errors import InvalidAction, ResetNeeded
 from textgym.tokenizers import Vocabulary
 
@@ -32,7 +33,7 @@ def checked_actions(actions: Any, shape: tuple[int, ...], vocabulary: Vocabulary
         raise InvalidAction(f"expected {wanted}, got {actions!r} (shape {array.shape}, dtype {array.dtype})")
     array = array.astype(np.int64, copy=False)
     outside = array.view(np.uint64) >= vocabulary.size  # a negative id becomes a huge one
-    if np.count_nonzero(outside):
+    if some(outside):
         row = int(outside.argmax())
         where = f"row {row}: " if shape else ""
         raise InvalidAction(

@@ -1,4 +1,8 @@
-"""A bitmap font, 5 x 9 pixels a character: pictures of episodes need nothing but numpy."""
+"""A bitmap font, 5 x 9 pixels a character: pictures of episodes need nothing but numpy.
+
+It has ASCII. Of characters that take two columns, Chinese ones for example, a box shows the code point, as browsers do
+that have no font for them: 你 is ``4F60``.
+"""
 
 from __future__ import annotations
 
@@ -22,6 +26,7 @@ ROWS = (
 )
 EXTRA = "□␠⏎⇥"
 WIDTH, HEIGHT = 6, 11  # pixels of a cell: a column and two rows are left free
+SCALE = 2  # pixels of a picture for one of the font
 
 _BOX = 95  # stands for every character that has no picture
 # typographic characters and what is drawn for them
@@ -56,3 +61,48 @@ def glyph(character: str) -> int | None:
         return None
     base = unicodedata.normalize("NFD", character)[0]
     return ord(base) - 32 if " " <= base <= "~" else _BOX
+
+
+def columns(character: str) -> int:
+    """Columns a printable character takes on a terminal: 0, 1 or 2."""
+    if character < "\u0300":
+        return 1
+    if unicodedata.category(character) in ("Mn", "Me"):
+        return 0
+    return 2 if unicodedata.east_asian_width(character) in "WF" else 1
+
+
+def width(text: str) -> int:
+    """Columns a printable text takes on a terminal."""
+    return len(text) if text.isascii() else sum(map(columns, text))
+
+
+@lru_cache(maxsize=4096)
+def picture(character: str) -> np.ndarray:
+    """The cells of a character, as many as its :func:`columns`; read-only bool (n, 22, 12)."""
+    room = columns(character)
+    plain = unicodedata.normalize("NFKC", character) if room == 2 else character
+    index = glyph(plain) if len(plain) == 1 else _BOX
+    cells = np.zeros((SCALE * HEIGHT, room, SCALE * WIDTH), bool)
+    pixels = cells.reshape(len(cells), -1)
+    if room == 2 and index == _BOX:
+        pixels[:] = _code_box(f"{ord(character):04X}")
+    elif room and index is not None:
+        left = (room - 1) * SCALE * WIDTH // 2
+        pixels[:, left : left + SCALE * WIDTH] = glyphs()[index].repeat(SCALE, axis=0).repeat(SCALE, axis=1)
+    cells = cells.swapaxes(0, 1)
+    cells.flags.writeable = False
+    return cells
+
+
+def _code_box(digits: str) -> np.ndarray:
+    """4 to 6 hexadecimal digits in two lines within a box, each pixel of the font one of the picture; of two cells."""
+    box = np.zeros((SCALE * HEIGHT, 2 * SCALE * WIDTH), bool)
+    box[1:-1, [1, -2]] = box[[1, -2], 1:-1] = True
+    each = (len(digits) + 1) // 2
+    step = 7 if each == 2 else 6
+    left = (box.shape[1] + 1 - step * each) // 2
+    for i, digit in enumerate(digits):
+        y, x = 3 + 9 * (i // each), left + step * (i % each)
+        box[y : y + 7, x : x + 5] = glyphs()[ord(digit) - 32, 1:8, :5]
+    return box

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from textgym.arrays import some
 from textgym.envs.masks import Mask
 from textgym.episode import Episode
 from textgym.running import RunningState
@@ -39,7 +40,7 @@ class Legality(RunningState):
         if len(rows):
             legal = self.mask.legal_tokens(tokens[rows], lengths[rows], [episodes[row] for row in rows.tolist()])
             stuck = ~legal.any(axis=1)
-            if np.count_nonzero(stuck):
+            if some(stuck):
                 legal[stuck] = self.only_eos
             self.rows[rows] = legal
 
@@ -52,7 +53,7 @@ class Legality(RunningState):
         if self.everywhere is None:
             return self.rows.astype(dtype)
         table = np.repeat(self.everywhere.view(dtype)[None], len(over), axis=0)
-        if np.count_nonzero(over):
+        if some(over):
             table[over] = self.only_eos
         return table
 

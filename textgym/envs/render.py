@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
-import unicodedata
 from collections.abc import Iterable, Sequence
+from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
@@ -15,7 +15,6 @@ from textgym.errors import one_of
 from textgym.tokenizers import Vocabulary
 
 COLUMNS, LABEL = 80, 12  # characters of a line, and of the label at its left
-SCALE = 2  # pixels of the picture for one of the font
 GREENS, REDS = (22, 28, 34, 40, 46), (52, 88, 124, 160, 196)  # of the terminal's 256 colours, faint to strong
 BACKGROUND, PLAIN, DIM = (20, 20, 26), (225, 225, 225), (135, 135, 150)
 GREEN, RED = (22, 150, 62), (200, 44, 44)
@@ -82,7 +81,7 @@ def as_text(state: TextGenState, row: int, *, colour: bool = True, parts: Sequen
                 lines.append(dimmed + _written(cells, colour))
                 label = " " * LABEL
                 if not colour and section.label == "text" and any(level for _, level in cells):
-                    signs = ((" +-"[int(np.sign(level))]) * _columns(character) for character, level in cells)
+                    signs = ((" +-"[int(np.sign(level))]) * font.columns(character) for character, level in cells)
                     lines.append(label + "".join(signs))
     return "\n".join(line.rstrip() for line in lines)
 
@@ -90,32 +89,38 @@ def as_text(state: TextGenState, row: int, *, colour: bool = True, parts: Sequen
 def as_picture(state: TextGenState, row: int) -> np.ndarray:
     """The page as uint8 (H, W, 3), multiples of 16 as video encoders want; H depends on the environment's sizes only.
 
-    Letters are ASCII: accents are left out, other characters are boxes. What does not fit is cut at "...".
+    Letters are ASCII: accents are left out, other characters are boxes, with their code points where they take two
+    columns. What does not fit is cut at "...".
     """
     page = sections(state, row)
     height = 1 + sum(section.lines + section.gap for section in page)
-    codes = np.zeros((height, COLUMNS + 2), np.int64)  # 0: a space; a cell is left free on all sides
-    ink = np.full((height, COLUMNS + 2, 3), PLAIN, np.uint8)
-    paper = np.full((height, COLUMNS + 2, 3), BACKGROUND, np.uint8)
+    shape = height, COLUMNS + 2  # a cell is left free on all sides
+    letters = np.zeros((*shape, font.SCALE * font.HEIGHT, font.SCALE * font.WIDTH), bool)
+    ink = np.full((*shape, 3), PLAIN, np.uint8)
+    paper = np.full((*shape, 3), BACKGROUND, np.uint8)
     y = 1
     for section in page:
-        label = [font.glyph(character) for character in section.label]
-        codes[y, 1 : 1 + len(label)] = label
+        _draw(letters[y], paper[y], 1, plain(section.label))
         ink[y, 1 : 1 + LABEL] = DIM
         lines = [line for paragraph in section.paragraphs for line in _wrapped(paragraph, COLUMNS - LABEL)]
         for i, cells in enumerate(_cut(lines, section)):
-            drawn = [(code, level) for character, level in cells if (code := font.glyph(character)) is not None]
-            for x, (code, level) in enumerate(drawn, 1 + LABEL):
-                codes[y + i, x] = code
-                if level:
-                    paper[y + i, x] = _shade(level)
+            _draw(letters[y + i], paper[y + i], 1 + LABEL, cells)
         y += section.lines + section.gap
-    letters = font.glyphs()[codes]  # (lines, columns, HEIGHT, WIDTH)
     pixels = np.where(letters[..., None], ink[:, :, None, None], paper[:, :, None, None])
-    picture = pixels.swapaxes(1, 2).reshape(height * font.HEIGHT, -1, 3).repeat(SCALE, axis=0).repeat(SCALE, axis=1)
+    picture = pixels.swapaxes(1, 2).reshape(height * letters.shape[2], -1, 3)
     frame = np.full((*(-(-size // 16) * 16 for size in picture.shape[:2]), 3), BACKGROUND, np.uint8)
     frame[: picture.shape[0], : picture.shape[1]] = picture
     return frame
+
+
+def _draw(letters: np.ndarray, paper: np.ndarray, x: int, cells: Sequence[Cell]) -> None:
+    """Write cells into a line: letters bool (columns, h, w), paper uint8 (columns, 3), from column ``x`` on."""
+    for character, level in cells:
+        for part in font.picture(character):
+            letters[x] = part
+            if level:
+                paper[x] = _shade(level)
+            x += 1
 
 
 def sections(state: TextGenState, row: int) -> list[Section]:
@@ -150,7 +155,7 @@ def sections(state: TextGenState, row: int) -> list[Section]:
         end = plain(f"{outcome['end_reason'][0]}, score {outcome['score'][0]:.3g}")
     elif not begun:
         end = plain("no episode yet: reset begins one")
-    wide = 1 if vocabulary.kind == "character" else 5  # characters a token takes on average, roughly
+    wide = _columns_of_a_token(vocabulary)
     prompt_lines, text_lines = (
         min(1 + size * wide // (COLUMNS - LABEL), most) for size, most in ((task.prompt_length, 8), (task.budget, 10))
     )
@@ -195,25 +200,24 @@ def plain(text: str) -> list[Cell]:
     return [(character, 0.0) for character in text]
 
 
-def _columns(character: str) -> int:
-    """Columns a printable character takes in a terminal."""
-    if character < "\u0300":
-        return 1
-    if unicodedata.category(character) in ("Mn", "Me"):
-        return 0
-    return 2 if unicodedata.east_asian_width(character) in "WF" else 1
+@lru_cache(maxsize=64)
+def _columns_of_a_token(vocabulary: Vocabulary) -> int:
+    """Columns a token takes at most (characters), or roughly on average."""
+    if vocabulary.kind != "character":
+        return 5
+    return max(map(font.columns, vocabulary.decode(range(vocabulary.size))), default=1)
 
 
 def _wrapped(cells: Sequence[Cell], width: int) -> list[list[Cell]]:
     """Lines of at most ``width`` columns, broken after a space where there is one."""
     lines, line, used = [], [], 0
     for cell in cells:
-        used += _columns(cell[0])
+        used += font.columns(cell[0])
         if used > width:
             end = max((i + 1 for i, (character, _) in enumerate(line) if character == " "), default=len(line))
             lines.append(line[:end])
             line = line[end:]
-            used = sum(_columns(character) for character, _ in [*line, cell])
+            used = sum(font.columns(character) for character, _ in [*line, cell])
         line.append(cell)
     return [*lines, line]
 
@@ -240,10 +244,16 @@ def _cut(lines: list[list[Cell]], section: Section) -> list[list[Cell]]:
     if len(lines) <= section.lines:
         return lines
     if section.tail:
-        kept = lines[-section.lines :]
-        return [[*plain("..."), *kept[0][3:]], *kept[1:]]
-    kept = lines[: section.lines]
-    return [*kept[:-1], [*kept[-1][: COLUMNS - LABEL - 3], *plain("...")]]
+        first, *rest = lines[-section.lines :]
+        return [[*plain("..."), *first[_fitting(first, 3, more=True) :]], *rest]
+    *rest, last = lines[: section.lines]
+    return [*rest, [*last[: _fitting(last, COLUMNS - LABEL - 3)], *plain("...")]]
+
+
+def _fitting(cells: Sequence[Cell], width: int, more: bool = False) -> int:
+    """How many cells fit into ``width`` columns; with ``more``, how many it takes to fill them."""
+    used = np.cumsum([font.columns(character) for character, _ in cells])
+    return int((used < width).sum() + 1 if more else (used <= width).sum())
 
 
 def _shade(level: float) -> tuple[int, int, int]:

@@ -13,8 +13,7 @@ from gymnasium.spaces import Box, Dict, Discrete, MultiBinary
 from textgym.envs.masks import make_mask
 from textgym.envs.state import TextGenState
 from textgym.errors import one_of, unknown
-from textgym.metrics import make_metric
-from textgym.rewards import make_reward
+from textgym.rewards import make_reward, metric_alone
 from textgym.tasks import Task, make_task
 
 RENDER_MODES = ["ansi", "human", "rgb_array"]
@@ -65,7 +64,7 @@ class EnvSettings:
             self.on_illegal = 0.0 if on_illegal == "end" else "raise"
         if not isinstance(metrics, (list, tuple)):
             metrics = [] if metrics is None else [metrics]
-        self.metrics = [make_metric(metric).resolve(self.task) for metric in metrics]
+        self.metrics = [metric_alone(metric).resolve(self.task) for metric in metrics]
         taken = {
             "end_reason",
             "score",

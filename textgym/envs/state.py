@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from textgym.arrays import put_ragged
+from textgym.arrays import put_ragged, some
 from textgym.envs.checks import illegal_action, reset_needed
 from textgym.envs.legality import Legality
 from textgym.envs.masks import Mask
@@ -53,6 +53,7 @@ class TextGenState(RunningState):
 
     not_saved = frozenset(
         {"task", "reward", "mask", "on_illegal", "metrics", "vocabulary", "all_rows", "text_start", "scalar"}
+        | {"one", "budget"}
     )
 
     def __init__(
@@ -86,6 +87,8 @@ class TextGenState(RunningState):
         self.payments = np.zeros((n, task.budget)) if keep_payments else None
         self.failure: str | None = None
         self.scalar = scalar and n == 1 and mask is None and self.paying.takes_scalars
+        # arrays without dimensions: in array code they take half the time that Python numbers take
+        self.one, self.budget = (1, task.budget) if self.scalar else (np.array(1), np.array(task.budget))
 
     @property
     def written(self) -> np.ndarray:
@@ -114,11 +117,9 @@ class TextGenState(RunningState):
         ids, sizes = self.vocabulary.encode_flat([episode.prompt for episode in episodes])
         each = rows.tolist()
         put_ragged(self.window, each, ids, sizes, fill=self.vocabulary.pad, end=self.task.prompt_length)
-        for row, episode in zip(each, episodes, strict=True):
-            self.episodes[row] = episode
         self.lengths, self.over = self.lengths.copy(), self.over.copy()  # the last step's arrays are others' now
-        self.lengths[rows] = 0
-        self.over[rows] = False
+        for row, episode in zip(each, episodes, strict=True):  # mostly few: item by item beats index arrays
+            self.episodes[row], self.lengths[row], self.over[row] = episode, 0, False
         if self.illegal_actions is not None:
             self.illegal_actions[rows] = -1
         if self.payments is not None:
@@ -156,16 +157,16 @@ class TextGenState(RunningState):
             raise reset_needed(self, step.rows)
         if self.legal is None:
             self.window.ravel()[start + step.lengths] = actions
-            lengths = step.lengths + 1
-            step.ended = step.finished | (lengths == self.task.budget)
+            lengths = step.lengths + self.one
+            step.ended = step.finished | (lengths == self.budget)
         else:
             illegal = step.illegal = ~self.legal.of(step.rows, actions)
-            if self.on_illegal == "raise" and np.count_nonzero(illegal):
+            if self.on_illegal == "raise" and some(illegal):
                 raise illegal_action(self, int(step.rows[illegal][0]), int(actions[illegal][0]))
             legal = ~illegal
             self.window.ravel()[(start + step.lengths)[legal]] = actions[legal]
             lengths = step.lengths + legal
-            step.ended = illegal | step.finished | (lengths == self.task.budget)
+            step.ended = illegal | step.finished | (lengths == self.budget)
             self.illegal_actions[step.rows] = np.where(illegal, actions, -1)
         step.lengths = lengths
         self.lengths = step.put(self.lengths, lengths)
@@ -198,11 +199,13 @@ class TextGenState(RunningState):
             rewards = rewards + illegal
         if self.scalar:
             self.paid_terms = terms
+        elif step.whole:
+            self.paid_terms = {name: np.asarray(paid, np.float64) for name, paid in terms.items()}
         else:
-            if terms.keys() != self.paid_terms.keys():
-                self.paid_terms = {name: np.zeros(self.n) for name in terms}
+            none = np.zeros(self.n)
             self.paid_terms = {
-                name: step.put(self.paid_terms[name], np.asarray(paid, np.float64)) for name, paid in terms.items()
+                name: step.put(self.paid_terms.get(name, none), np.asarray(paid, np.float64))
+                for name, paid in terms.items()
             }
         if self.payments is not None:
             written = step.lengths if step.illegal is None else step.lengths + step.illegal
@@ -262,7 +265,7 @@ class TextGenState(RunningState):
     def _outcomes(self, ending: Step) -> dict[str, Sequence[Any]]:
         texts = ending.texts
         scores = self.task.score_all(texts, ending.episodes)
-        reasons = ["eos" if finished else "budget" for finished in np.atleast_1d(ending.finished).tolist()]
+        reasons = ["eos" if finished else "budget" for finished in ending.finished.reshape(-1).tolist()]
         if ending.illegal is not None:
             for i in np.flatnonzero(ending.illegal).tolist():
                 scores[i], reasons[i] = 0.0, "illegal"
@@ -291,6 +294,7 @@ class TextGenState(RunningState):
             "prompt_length": self.task.prompt_length,
             "budget": self.task.budget,
             "reward": self.reward.name,
+            "reward's arguments": self.paying.described,
             "mask": self.mask and type(self.mask).__name__,
             "payments kept": self.payments is not None,
         }

@@ -19,9 +19,9 @@ class EpisodeStreams(RunningState):
     Attributes:
         rngs, reward_rngs: n generators, None where a row has not been seeded yet.
         seeds: n numbers, what the rows were seeded with; -1: not yet.
-        drawn: int64 (n,), episodes drawn since the row was seeded.
-        given: int64 (n,), episodes given by the user since then.
-        own: bool (n,), the last episode of the row was drawn.
+        drawn: n numbers, episodes drawn since the row was seeded.
+        given: n numbers, episodes given by the user since then.
+        own: n flags, the last episode of the row was drawn.
     """
 
     not_saved = frozenset({"task", "groups", "group_of", "reward_rngs"})
@@ -33,9 +33,7 @@ class EpisodeStreams(RunningState):
         self.rngs: list[np.random.Generator | None] = [None] * n
         self.reward_rngs: list[np.random.Generator | None] = [None] * n
         self.seeds = [-1] * n
-        self.drawn = np.zeros(n, np.int64)
-        self.given = np.zeros(n, np.int64)
-        self.own = np.ones(n, bool)
+        self.drawn, self.given, self.own = [0] * n, [0] * n, [True] * n
 
     def seed(self, row: int, rng: np.random.Generator) -> None:
         """Begin the row's streams anew: ``rng`` draws its episodes, its child is its reward's."""
@@ -47,17 +45,18 @@ class EpisodeStreams(RunningState):
     def next(self, rows: np.ndarray, given: Sequence[Episode] | None = None) -> Sequence[Episode]:
         """The next episode of each of ``rows``: those given, else drawn from the rows' own streams."""
         if given is not None:
-            self.given[rows] += 1
-            self.own[rows] = False
+            for row in rows.tolist():
+                self.given[row] += 1
+                self.own[row] = False
             return given
-        sample, rngs = self.task.sample, self.rngs
+        sample, rngs, drawn, own = self.task.sample, self.rngs, self.drawn, self.own
         episodes = []
         for row in rows.tolist():
             if rngs[row] is None:
                 self.seed(row, seeding.np_random(None)[0])
             episodes.append(sample(rngs[row]))
-            self.drawn[row] += 1
-            self.own[row] = True
+            drawn[row] += 1
+            own[row] = True
         return episodes
 
     @property
@@ -66,13 +65,13 @@ class EpisodeStreams(RunningState):
 
         The k-th episode that group g draws is k * groups + g; those given by the user count downwards from -1.
         """
-        drawn, given = ((count - 1) * self.groups + self.group_of for count in (self.drawn, self.given))
+        drawn, given = ((np.array(each) - 1) * self.groups + self.group_of for each in (self.drawn, self.given))
         return np.where(self.own, drawn, -1 - given)
 
     @property
     def begun(self) -> np.ndarray:
         """bool (n,), the row has had an episode."""
-        return (self.drawn + self.given) > 0
+        return np.array(self.drawn) + np.array(self.given) > 0
 
     def get_state(self):
         saved = super().get_state()

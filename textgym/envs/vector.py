@@ -10,6 +10,7 @@ from gymnasium.utils import seeding
 from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
 
+from textgym.arrays import some
 from textgym.envs.checks import as_array, checked_actions, reset_needed
 from textgym.envs.options import checked_options, requested_episodes
 from textgym.envs.render import render_row
@@ -106,7 +107,7 @@ class TextGenVectorEnv(VectorEnv):
     def step(self, actions):
         state, n = self.state, self.num_envs
         paid = self._everywhere  # bool (n,), the rows that take part
-        if self.autoreset_mode is AutoresetMode.NEXT_STEP and np.count_nonzero(state.over):
+        if self.autoreset_mode is AutoresetMode.NEXT_STEP and some(state.over):
             if state.failure or not state.streams.begun.all():
                 raise reset_needed(state, state.all_rows)
             paid = ~state.over
@@ -126,14 +127,16 @@ class TextGenVectorEnv(VectorEnv):
                 rewards[going], step = state.append(actions[going], going)
                 ended[going], ending = step.ended, step.ending
             state.begin(waiting)
+        terms = {name: values.copy() for name, values in state.terms.items()}
         if ending:
             if self.autoreset_mode is AutoresetMode.SAME_STEP:
-                self._add_final(infos, ended, ending)
+                self._add_final(infos, ended.copy(), ending, terms)
                 state.begin(ending.rows, keep_terms=True)
                 paid = ~ended
             else:
-                self._add_outcomes(infos, ended, ending)
-        self._add_terms(infos, paid)
+                self._add_outcomes(infos, ended.copy(), ending)
+        if paid is self._everywhere or some(paid):
+            _add_terms(infos, paid.copy(), terms)
         self._add_standing(infos, self._everywhere)
         if self.render_mode == "human":
             self.render()
@@ -141,21 +144,21 @@ class TextGenVectorEnv(VectorEnv):
 
     def observe(self, row: int | None = None):
         """The observations of all rows, or one row's: a copy, unless the environment has ``copy=False``."""
-        tokens = self.state.window
+        state = self.state
         if row is not None:
-            tokens = tokens[row].copy()
+            tokens = state.window[row].copy()
         elif self.copy:
-            tokens = tokens.copy()
+            tokens = state.window.copy()
         else:
-            tokens = tokens.view()
+            tokens = state.window.view()
             tokens.flags.writeable = False
         if not self.observe_mask:
             return tokens
-        state = self.state
         legal = state.action_masks(np.int8) if row is None else state.action_mask(row, np.int8)
         return {"tokens": tokens, "action_mask": legal}
 
-    # -- infos, as SyncVectorEnv lays them out: every key with a mask "_key" of the rows that have it ----
+    # -- infos, as SyncVectorEnv lays them out: every key with a mask "_key" of the rows that have it; of one call,
+    # the keys that the same rows have share one array ----
 
     def _add_standing(self, infos: dict[str, Any], have: np.ndarray) -> None:
         """What a row has at every time: its mask, its group's episode. ``have`` bool (n,): for these rows."""
@@ -167,14 +170,6 @@ class TextGenVectorEnv(VectorEnv):
         if self.group_size is not None:
             infos["episode_id"], infos["_episode_id"] = np.where(have, self.state.streams.ids, 0), have.copy()
 
-    def _add_terms(self, infos: dict[str, Any], have: np.ndarray) -> None:
-        """The parts of the reward, for the rows that were paid."""
-        if have is self._everywhere or np.count_nonzero(have):
-            terms: dict[str, np.ndarray] = {}
-            for name, paid in self.state.terms.items():
-                terms[name], terms[f"_{name}"] = paid * have, have.copy()  # what is paid is finite
-            infos["reward_terms"], infos["_reward_terms"] = terms, have.copy()
-
     def _add_outcomes(self, infos: dict[str, Any], have: np.ndarray, ending: Step) -> None:
         """What is reported of the episodes that have ended."""
         rows = ending.rows.tolist()
@@ -184,27 +179,26 @@ class TextGenVectorEnv(VectorEnv):
             column = np.empty(self.num_envs, object) if type(first) is str else np.zeros(self.num_envs, type(first))
             for row, value in zip(rows, values, strict=True):
                 column[row] = value
-            infos[name], infos[f"_{name}"] = column, have.copy()
+            infos[name], infos[f"_{name}"] = column, have
 
-    def _add_final(self, infos: dict[str, Any], have: np.ndarray, ending: Step) -> None:
-        """SAME_STEP: the last observation and info of the episodes that have ended."""
+    def _add_final(self, infos: dict[str, Any], have: np.ndarray, ending: Step, terms: dict[str, np.ndarray]) -> None:
+        """SAME_STEP: the last observation and info of the episodes that have ended; their ``terms`` move there."""
         final: dict[str, Any] = {}
         self._add_outcomes(final, have, ending)
-        self._add_terms(final, have)
-        self._add_standing(final, have)
+        last = {name: np.zeros(self.num_envs) for name in terms}
         observations = np.empty(self.num_envs, object)
         for row, observation in zip(ending.rows.tolist(), self.final_observations(ending), strict=True):
             observations[row] = observation
-        infos["final_obs"], infos["final_info"] = observations, final
-        infos["_final_obs"], infos["_final_info"] = have.copy(), have.copy()
+            for name, paid in terms.items():
+                last[name][row], paid[row] = paid[row], 0.0
+        _add_terms(final, have, last)
+        self._add_standing(final, have)
+        infos["final_obs"], infos["_final_obs"] = observations, have
+        infos["final_info"], infos["_final_info"] = final, have
 
     def final_observations(self, ending: Step) -> Sequence[Any]:
         """The last observations of the k rows of ``ending``, each its own."""
-        tokens = self.state.window[ending.rows]
-        if not self.observe_mask:
-            return tokens
-        masks = [self.state.action_mask(row, np.int8) for row in ending.rows.tolist()]
-        return [{"tokens": t, "action_mask": m} for t, m in zip(tokens, masks, strict=True)]
+        return [self.observe(row) for row in ending.rows.tolist()]
 
     # -- the rest of the interface -----------------------------------------------------------------
 
@@ -286,6 +280,14 @@ class TextGenVectorEnv(VectorEnv):
                     f"the {self.group_size} rows of a group meet the same episodes: reset all rows of group {group} "
                     "together the first time, and where a seed, an index or a prompt is given, and give each the same"
                 )
+
+
+def _add_terms(infos: dict[str, Any], have: np.ndarray, terms: dict[str, np.ndarray]) -> None:
+    """The parts of the reward, ``terms``, name -> float64 (n,), for the rows ``have``, bool (n,); 0 elsewhere."""
+    masked = {}
+    for name, paid in terms.items():
+        masked[name], masked[f"_{name}"] = paid, have
+    infos["reward_terms"], infos["_reward_terms"] = masked, have
 
 
 def as_autoreset_mode(mode: str | AutoresetMode) -> AutoresetMode:

@@ -6,19 +6,24 @@ from collections.abc import Callable, Mapping
 from functools import lru_cache, partial
 
 from textgym.errors import call_checked, load_object, refuse_json, unknown
+from textgym.metrics.answer import AnswerF1
 from textgym.metrics.base import BatchMetric, BatchProgress, FunctionMetric, Metric, Progress, WholeText
 from textgym.metrics.bleu import BLEU
 from textgym.metrics.chrf import ChrF
 from textgym.metrics.classifier import ClassifierProbability
+from textgym.metrics.code import CasesPassed, ValidPrefix
 from textgym.metrics.diversity import Distinct, Length, Repetition
 from textgym.metrics.edit_distance import EditDistance
 from textgym.metrics.embedding import EmbeddingSimilarity
 from textgym.metrics.fluency import Fluency
+from textgym.metrics.label_f1 import LabelF1
 from textgym.metrics.language_model import LogLikelihood
 from textgym.metrics.match import CharacterMatch, ExactMatch, TokenMatch
+from textgym.metrics.naive_bayes import NaiveBayes
 from textgym.metrics.optimistic import OptimisticEditDistance
 from textgym.metrics.rouge import ROUGE
 from textgym.metrics.running import Followed, RunningMetrics
+from textgym.metrics.slots import SlotAccuracy
 from textgym.metrics.ter import TER
 from textgym.metrics.token_ngrams import TokenBLEU
 
@@ -28,6 +33,8 @@ METRICS: dict[str, Callable[..., BatchMetric]] = {
     "token_bleu": TokenBLEU,
     "character_match": CharacterMatch,
     "exact_match": ExactMatch,
+    "answer_f1": AnswerF1,
+    "slot_accuracy": SlotAccuracy,
     "cer": partial(EditDistance, "character", "rate"),
     "wer": partial(EditDistance, "word", "rate"),
     "character_accuracy": partial(EditDistance, "character", "accuracy"),
@@ -36,6 +43,7 @@ METRICS: dict[str, Callable[..., BatchMetric]] = {
     "optimistic_cer": partial(OptimisticEditDistance, "character", "rate"),
     "optimistic_wer": partial(OptimisticEditDistance, "word", "rate"),
     "optimistic_edit_distance": OptimisticEditDistance,
+    "label_f1": LabelF1,
     "ter": TER,
     "bleu": BLEU,
     "chrf": ChrF,
@@ -50,7 +58,11 @@ METRICS: dict[str, Callable[..., BatchMetric]] = {
     "fluency": Fluency,
     "log_likelihood": LogLikelihood,
     "embedding_similarity": EmbeddingSimilarity,
+    "naive_bayes": NaiveBayes,
     "classifier_probability": ClassifierProbability,
+    "valid_prefix": ValidPrefix,
+    "visible_examples": partial(CasesPassed, "visible_examples"),
+    "hidden_cases": partial(CasesPassed, "hidden_cases"),
 }
 
 
@@ -77,6 +89,9 @@ def make_metric(spec) -> BatchMetric:
         refuse_json("metric", spec)
         if ":" not in spec:
             return _named(spec)
+        name = spec.partition(":")[0]
+        if name in METRICS:
+            raise ValueError(f"metric {name!r} takes arguments in a dict, {{'name': {name!r}, ...}}, got {spec!r}")
         spec = load_object(spec)
     if isinstance(spec, type) and issubclass(spec, BatchMetric):
         spec = spec()
@@ -96,12 +111,14 @@ def _named(name: str) -> BatchMetric:
 
 
 __all__ = [
+    "AnswerF1",
     "BLEU",
     "METRICS",
     "ROUGE",
     "TER",
     "BatchMetric",
     "BatchProgress",
+    "CasesPassed",
     "CharacterMatch",
     "ChrF",
     "ClassifierProbability",
@@ -112,15 +129,19 @@ __all__ = [
     "Fluency",
     "Followed",
     "FunctionMetric",
+    "LabelF1",
     "Length",
     "LogLikelihood",
     "Metric",
+    "NaiveBayes",
     "OptimisticEditDistance",
     "Progress",
     "Repetition",
     "RunningMetrics",
+    "SlotAccuracy",
     "TokenBLEU",
     "TokenMatch",
+    "ValidPrefix",
     "WholeText",
     "make_metric",
     "metric",

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from textgym.episode import Episode, Step
-from textgym.errors import RewardError, load_object
+from textgym.errors import RewardError, load_object, said
 from textgym.metrics import compiled
 from textgym.replay import replay
-from textgym.running import Recipe, RunningState
+from textgym.running import Recipe, RunningState, described
 
 if TYPE_CHECKING:
     from textgym.metrics.compiled.rows import CompiledRows
@@ -65,6 +65,7 @@ class BatchMetric(Recipe, ABC):
         worst: what an illegal end counts as, whatever was written before it; where lower is better, at least that.
         lower_is_better: an error rate, or a distance.
         only_at_end: it cannot be followed token by token; ``start_rows`` raises.
+        needs_references: it compares with references: without them its value (0, of an error rate 1) says nothing.
     """
 
     name: str = ""
@@ -72,6 +73,7 @@ class BatchMetric(Recipe, ABC):
     worst: float = 0.0
     lower_is_better: bool = False
     only_at_end: bool = False
+    needs_references: bool = False
 
     @abstractmethod
     def start_rows(self, n: int, vocabulary) -> BatchProgress:
@@ -111,7 +113,7 @@ class BatchMetric(Recipe, ABC):
         return np.maximum(self.worst, values) if self.lower_is_better else self.worst
 
     def __repr__(self) -> str:
-        return f"<metric {self.name}>"
+        return described(self)
 
 
 class Metric(BatchMetric):
@@ -138,7 +140,22 @@ class Metric(BatchMetric):
         return [float(self.score(text, episode)) for text, episode in zip(texts, episodes, strict=True)]
 
     def score_rows(self, step):
-        return np.array(self.score_all(step.texts, step.episodes), np.float64)
+        texts, episodes = step.texts, step.episodes
+        try:
+            return np.array(self.score_all(texts, episodes), np.float64)
+        except Exception:
+            for row, text, episode in zip(step.rows.tolist(), texts, episodes, strict=True):
+                try:
+                    float(self.score(text, episode))
+                except Exception as error:
+                    raise self._failed(error, row, episode, f"of the text {text!r}") from error
+            raise  # of one text alone it is defined
+
+    def _failed(self, error: Exception, row: int, episode: Episode, where: str) -> RewardError:
+        bare = "" if episode.references else " (which has no references)"
+        return RewardError(
+            f"metric {self.name!r} raised {said(error)} in row {row}, prompt {episode.prompt!r}{bare}, {where}"
+        )
 
     def start_rows(self, n: int, vocabulary=None) -> BatchProgress:
         return (compiled.pays(n) and self.compiled_rows(n)) or _RowByRow(self, n)
@@ -156,7 +173,10 @@ class _RowByRow(BatchProgress):
     def reset(self, rows, episodes):
         start = self.metric.start
         for row, episode in zip(rows.tolist(), episodes, strict=True):
-            self.progress[row] = start(episode)
+            try:
+                self.progress[row] = start(episode)
+            except Exception as error:
+                raise self.metric._failed(error, row, episode, "at its start") from error
 
     def set_state(self, saved):
         if "texts" not in saved:
@@ -177,10 +197,8 @@ class _RowByRow(BatchProgress):
                 values[i] = progress[row].push(pieces[i], provisional[i])
             return values
         except Exception as error:
-            raise RewardError(
-                f"metric {self.metric.name!r} raised {type(error).__name__}: {error} in row {int(step.rows[i])}, "
-                f"prompt {step.episodes[i].prompt!r}, at the piece {pieces[i]!r}"
-            ) from error
+            where = f"at the piece {pieces[i]!r}"
+            raise self.metric._failed(error, int(step.rows[i]), step.episodes[i], where) from error
 
 
 class FunctionMetric(Metric):

@@ -41,6 +41,8 @@ class BLEU(Metric):
         ValueError: an argument that is not allowed.
     """
 
+    needs_references = True
+
     def __init__(
         self,
         tokenize: str = "13a",

@@ -39,6 +39,8 @@ class ChrF(Metric):
         ValueError: an order or beta that is negative or no number, or both orders 0.
     """
 
+    needs_references = True
+
     def __init__(
         self,
         char_order: int = 6,

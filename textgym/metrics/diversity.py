@@ -99,6 +99,7 @@ class Length(Metric):
             self.target = one_of("target of length", target, ["reference"])
         else:
             self.target = None if target is None else whole_number("target of length", target, 1)
+        self.needs_references = target == "reference"
         self.name = f"{unit}_count" if target is None else f"{unit}_length_match"
 
     def start(self, episode):

@@ -33,6 +33,8 @@ class EditDistance(Metric):
     it stands.
     """
 
+    needs_references = True
+
     def __init__(self, unit: str = "character", form: str = "accuracy"):
         self.unit = one_of("unit of edit distance", unit, UNITS)
         self.form = one_of("form of edit distance", form, FORMS)

@@ -40,6 +40,7 @@ class EmbeddingSimilarity(BatchMetric):
     """
 
     name = "embedding_similarity"
+    needs_references = True
 
     def __init__(self, model: str | os.PathLike, pooling: str | None = None, device: str = "cpu"):
         path = os.fspath(model)

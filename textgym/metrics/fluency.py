@@ -46,7 +46,7 @@ class Fluency(Metric):
     ):
         self.unit = one_of("unit of fluency", unit, UNITS)
         self.name = "fluency" if unit == "character" else f"{unit}_fluency"
-        self.arguments = (order, unit, smoothing, alpha, discount)
+        self.order, self.smoothing, self.alpha, self.discount = order, smoothing, alpha, discount
         self.of_task = isinstance(texts, str)
         if self.of_task:
             one_of("texts of fluency (a list of texts, or 'task')", texts, ["task"])
@@ -58,7 +58,10 @@ class Fluency(Metric):
         self.model.fit([self.ids[u] for u in units] for units in in_units)
 
     def resolve(self, task):
-        return Fluency(training_references(task.with_split("train")), *self.arguments) if self.of_task else self
+        if not self.of_task:
+            return self
+        texts = training_references(task.with_split("train"))
+        return Fluency(texts, self.order, self.unit, self.smoothing, self.alpha, self.discount)
 
     def start(self, episode):
         if self.of_task:

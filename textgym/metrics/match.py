@@ -11,12 +11,14 @@ from textgym.arrays import put_ragged
 from textgym.episode import Step
 from textgym.metrics.base import BatchMetric, BatchProgress, Metric, Progress
 from textgym.running import RunningState
+from textgym.tokenizers import Vocabulary
 
 
 class ExactMatch(Metric):
     """1 if the text so far equals a reference, else 0."""
 
     name = "exact_match"
+    needs_references = True
 
     def start(self, episode):
         return _ExactProgress(episode.references)
@@ -47,6 +49,7 @@ class CharacterMatch(Metric):
     """
 
     name = "character_match"
+    needs_references = True
 
     def start(self, episode):
         references = episode.references
@@ -56,29 +59,21 @@ class CharacterMatch(Metric):
         references = episode.references
         if len(references) == 1:
             return _share_in_place(text, references[0])
-        return max((_share_in_place(text, reference) for reference in references), default=0.0)
-
-    def score_all(self, texts, episodes):
-        references = [episode.references for episode in episodes]
-        if len(texts) < 8 or any([len(each) != 1 for each in references]):
-            return super().score_all(texts, episodes)
-        return _shares_in_place(texts, [each[0] for each in references])
+        return max([_share_in_place(text, reference) for reference in references], default=0.0)
 
 
 def _share_in_place(text: str, reference: str) -> float:
-    longest = max(len(text), len(reference))
-    return sum(map(eq, text, reference)) / longest if longest else 1.0
-
-
-def _shares_in_place(texts: Sequence[str], references: Sequence[str]) -> list[float]:
-    """:func:`_share_in_place` of k pairs at once."""
-    k = len(texts)
-    characters = np.array([*texts, *references])  # '<U..', padded with zeros
-    codes = characters.view(np.uint32).reshape(2 * k, -1)
-    sizes = np.fromiter(map(len, [*texts, *references]), np.int64, 2 * k)
-    shorter, longest = np.minimum(sizes[:k], sizes[k:]), np.maximum(sizes[:k], sizes[k:])
-    right = ((codes[:k] == codes[k:]) & (np.arange(codes.shape[1]) < shorter[:, None])).sum(axis=1)
-    return np.where(longest == 0, 1.0, right / np.maximum(longest, 1)).tolist()
+    size, of_reference = len(text), len(reference)
+    longest, shorter = (size, of_reference) if size > of_reference else (of_reference, size)
+    if not longest:
+        return 1.0
+    try:
+        a, b = text[:shorter].encode("latin-1"), reference[:shorter].encode("latin-1")
+    except UnicodeEncodeError:
+        return sum(map(eq, text, reference)) / longest
+    # a byte of the difference is 0 where they are equal: for 60 characters twice as fast as comparing them
+    difference = int.from_bytes(a, "little") ^ int.from_bytes(b, "little")
+    return difference.to_bytes(shorter, "little").count(0) / longest
 
 
 class _OneReference(Progress):
@@ -116,6 +111,7 @@ class TokenMatch(BatchMetric):
     """
 
     name = "token_match"
+    needs_references = True
 
     def start_rows(self, n, vocabulary):
         if vocabulary is None:
@@ -151,17 +147,16 @@ class _TokenProgress(BatchProgress):
 
     def reset(self, rows, episodes):
         references = [episode.references for episode in episodes]
-        most = max(map(len, references))
-        self.each += [_KthReference(self.n) for _ in range(len(self.each), most)]
+        self.each += [_KthReference(self.n) for _ in range(len(self.each), max(map(len, references)))]
         for k, kth in enumerate(self.each):
-            ids, sizes = self.vocabulary.encode_flat([each[k] if len(each) > k else "" for each in references])
-            kth.reset(rows, ids, sizes, [len(each) > k for each in references])
+            kth.reset(rows.tolist(), [each[k] if len(each) > k else None for each in references], self.vocabulary)
 
     def value(self, step):
-        text_lengths = step.lengths - step.finished
-        value = self.each[0].value(step, text_lengths)
+        # of the texts, without EOS
+        lengths = step.lengths - step.finished if step.some(step.finished) else step.lengths
+        value = self.each[0].value(step, lengths)
         for kth in self.each[1:]:
-            value = np.maximum(value, kth.value(step, text_lengths))
+            value = np.maximum(value, kth.value(step, lengths))
         return value
 
     def set_state(self, saved):
@@ -171,31 +166,38 @@ class _TokenProgress(BatchProgress):
 
 
 class _KthReference(RunningState):
-    def __init__(self, n: int, width: int = 8):
-        self.sizes = np.full(n, -1, np.int64)  # tokens of the reference, -1: the row has none
-        self.right = np.zeros(n, np.int64)
+    def __init__(self, n: int):
+        self.sizes = np.full(n, -1.0)  # tokens of the reference, -1: the row has none
+        self.right = np.zeros(n)
         self.all_sized = False  # every row has a reference, and none is empty
-        self._allocate(np.full((n, width), -1, np.int32))
+        self._allocate(np.full((n, 1), -1))
 
     def _allocate(self, tokens: np.ndarray) -> None:
-        self.tokens = tokens  # (n, T), -1 after the reference: at least in the last column
+        self.tokens = tokens  # int64 (n, T), -1 after the reference
         self.last = np.arange(len(tokens)) * tokens.shape[1] - 1  # flat index of token t of a row: last + t + 1
 
-    def reset(self, rows: np.ndarray, ids: np.ndarray, sizes: list[int], has: list[bool]) -> None:
-        """``ids``: the references of ``rows``, one after the other, ``sizes`` tokens each; ``has``: there is one."""
-        width, longest = self.tokens.shape[1], max(sizes)
-        if longest >= width:
-            self._allocate(np.pad(self.tokens, ((0, 0), (0, 2 * longest - width)), constant_values=-1))
-        put_ragged(self.tokens, rows.tolist(), ids, sizes, fill=-1)
-        self.sizes[rows] = sizes if all(has) else np.where(has, sizes, -1)
-        self.right[rows] = 0
+    def _widen(self, width: int) -> None:
+        missing = max(0, width - self.tokens.shape[1])
+        self._allocate(np.pad(self.tokens, ((0, 0), (0, missing)), constant_values=-1))
+
+    def reset(self, rows: Sequence[int], references: Sequence[str | None], vocabulary: Vocabulary) -> None:
+        """Begin texts in ``rows``; a reference of None: the row has none."""
+        ids, sizes = vocabulary.encode_flat([reference or "" for reference in references])
+        if max(sizes) > self.tokens.shape[1]:
+            self._widen(2 * max(sizes))
+        put_ragged(self.tokens, rows, ids, sizes, fill=-1)
+        for row, size, reference in zip(rows, sizes, references, strict=True):
+            self.sizes[row] = -1.0 if reference is None else size
+            self.right[row] = 0.0
         if not self.all_sized or not min(sizes):
-            self.all_sized = np.count_nonzero(self.sizes > 0) == len(self.sizes)
+            self.all_sized = bool((self.sizes > 0).all())
 
     def value(self, step: Step, text_lengths: np.ndarray) -> np.ndarray:
-        # past the end: the last column, which no token equals; EOS is in no reference
-        at = step.take(self.last) + np.minimum(step.lengths, self.tokens.shape[1])
-        right = step.take(self.right) + (self.tokens.ravel()[at] == step.actions)
+        if step.budget > self.tokens.shape[1]:
+            self._widen(step.budget)  # past the end of a reference: -1, which no token equals
+        # EOS is in no reference
+        hit = self.tokens.ravel()[step.take(self.last) + step.lengths] == step.actions
+        right = step.take(self.right) + hit
         self.right = step.put(self.right, right)
         sizes = step.take(self.sizes)
         longest = np.maximum(sizes, text_lengths)

@@ -16,10 +16,12 @@ from textgym.errors import one_of
 from textgym.metrics.base import Metric, Progress
 from textgym.metrics.rouge_lcs import SENTENCE_END, SubsequenceOverlap, SummaryOverlap, positions_of, summary_of
 from textgym.running import Recipe
+from textgym.words import jieba_cut
 
 KINDS = (*"123456789", "L", "Lsum")
 TOKENS = ("ascii", "unicode", "jieba")
 MEASURES = ("f", "precision", "recall")
+JIEBA = "ROUGE with tokens='jieba'"  # in its error
 
 
 class ROUGE(Metric):
@@ -46,13 +48,15 @@ class ROUGE(Metric):
         ImportError: NLTK (for ``stem``) or jieba is not installed.
     """
 
+    needs_references = True
+
     def __init__(self, kind: str, stem: bool = False, tokens: str = "ascii", measure: str = "f"):
         self.kind = one_of("kind of ROUGE", kind, KINDS)
         self.tokens = one_of("tokens of ROUGE", tokens, TOKENS)
         self.measure = one_of("measure of ROUGE", measure, MEASURES)
         self.stem = bool(stem)
         if tokens == "jieba":
-            _jieba()
+            jieba_cut(JIEBA)
         if stem:
             _stemmer()
         self.words = _words(tokens, self.stem, kind == "Lsum")
@@ -183,7 +187,7 @@ class _Words(Recipe):
 
     def cut(self, runs: Sequence[str]) -> Sequence[str]:
         if self.tokens == "jieba":
-            cut = _jieba().lcut
+            cut = jieba_cut(JIEBA)
             runs = [word for run in runs for word in ([run] if run == SENTENCE_END else cut(run))]
         return [_stemmed(word) for word in runs] if self.stem else runs
 
@@ -269,11 +273,3 @@ def _stemmer():
     except ImportError as error:
         raise ImportError("ROUGE with stem=True needs NLTK: pip install nltk") from error
     return PorterStemmer()
-
-
-def _jieba():
-    try:
-        import jieba
-    except ImportError as error:
-        raise ImportError("ROUGE with tokens='jieba' needs jieba: pip install jieba") from error
-    return jieba

@@ -28,7 +28,8 @@ class Followed(RunningState):
     def reset(self, rows: np.ndarray, episodes: Sequence[Episode]) -> None:
         self.progress.reset(rows, episodes)
         self.values = self.values.copy()  # it may be what the last step returned
-        self.values[rows] = 0.0
+        for row in rows.tolist():
+            self.values[row] = 0.0
         self.step = None
 
     def move(self, step: Step) -> tuple[np.ndarray, np.ndarray]:

@@ -33,6 +33,7 @@ class TER(Metric):
     name = "ter"
     worst = 1.0
     lower_is_better = True
+    needs_references = True
     only_at_end = True
 
     def __init__(
@@ -42,7 +43,9 @@ class TER(Metric):
         asian_support: bool = False,
         case_sensitive: bool = False,
     ):
-        self.settings = (bool(normalized), bool(no_punct), bool(asian_support), bool(case_sensitive))
+        self.normalized, self.no_punct = bool(normalized), bool(no_punct)
+        self.asian_support, self.case_sensitive = bool(asian_support), bool(case_sensitive)
+        self.settings = (self.normalized, self.no_punct, self.asian_support, self.case_sensitive)
         _library(*self.settings)
 
     def score(self, text, episode):

@@ -32,6 +32,7 @@ class TokenBLEU(BatchMetric):
     """
 
     name = "token_bleu"
+    needs_references = True
 
     def start_rows(self, n, vocabulary):
         if vocabulary is None:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import inspect
+import json
 from collections.abc import Mapping
 from importlib.util import find_spec
 from typing import Any
 
 from textgym.errors import call_checked, load_object, refuse_json, unknown
-from textgym.metrics import METRICS, BatchMetric
+from textgym.metrics import METRICS, BatchMetric, make_metric
 from textgym.rewards.base import RewardFunction, RewardState, RunningReward, Sum, number
 from textgym.rewards.held_back import AtWordEnds, Delayed, HeldBack
 from textgym.rewards.modified import Clipped, Dropout, ModifiedPay, ModifiedReward, Noisy, Scaled
@@ -57,12 +58,31 @@ def make_reward(spec) -> RewardFunction:
     if isinstance(spec, (list, tuple)) and spec:
         rewards = [make_reward(item) for item in spec]
         return sum(rewards[1:], start=rewards[0])
+    if isinstance(spec, type) and issubclass(spec, RewardFunction):
+        raise TypeError(f"{spec.__name__} is a class, and a reward an object of it: {spec.__name__}(...)")
     if callable(spec) or isinstance(spec, BatchMetric):
         raise TypeError(f"{spec!r} is a metric; say when it is paid: textgym.Delta(...) or textgym.Terminal(...)")
     raise TypeError(
         "a reward is a RewardFunction, a string such as 'delta:cer', a dict with a 'name', or a list of these; "
         f"got {spec!r}"
     )
+
+
+def metric_alone(spec) -> BatchMetric:
+    """:func:`~textgym.metrics.make_metric`, where a reward may be given by mistake.
+
+    Raises:
+        ValueError: ``spec`` is a reward; what its metric and its schedule are. And what ``make_metric`` raises.
+    """
+    name = spec.get("name") if isinstance(spec, Mapping) else spec
+    schedule = name.partition(":")[0] if isinstance(name, str) else None
+    if isinstance(spec, RewardFunction) or schedule in SCHEDULES:
+        metric = None if isinstance(spec, RewardFunction) else spelt_out(spec).get("metric")
+        hint = "" if metric is None else f": {metric!r} (its schedule is {schedule!r})"
+        raise ValueError(
+            f"{spec!r} is a reward, which says when a metric is paid; here the metric alone is needed{hint}"
+        )
+    return make_metric(spec)
 
 
 def spelt_out(spec: str | Mapping[str, Any]) -> dict[str, Any]:
@@ -97,6 +117,7 @@ def _from_arguments(arguments: dict[str, Any]) -> RewardFunction:
 
 def _named(name: str, arguments: dict[str, Any]) -> RewardFunction:
     if name in SCHEDULES:
+        _say_that_it_wraps(name, arguments)
         return call_checked(f"reward {name!r}", SCHEDULES[name], arguments, also=["weight"])
     refuse_json("reward", name)
     module, colon, _ = name.partition(":")
@@ -108,6 +129,19 @@ def _named(name: str, arguments: dict[str, Any]) -> RewardFunction:
     if name in METRICS:
         raise ValueError(f"{name!r} is a metric; say when it is paid: 'delta:{name}' or 'terminal:{name}'")
     raise unknown("reward", module, SCHEDULES)
+
+
+def _say_that_it_wraps(name: str, arguments: Mapping[str, Any]) -> None:
+    """Raise where a schedule of rewards is given a metric, or nothing to change."""
+    takes = inspect.signature(SCHEDULES[name]).parameters
+    if "reward" not in takes or "reward" in arguments:
+        return
+    if "metric" in arguments or takes["reward"].default is inspect.Parameter.empty:
+        inner = f"delta:{arguments['metric']}" if isinstance(arguments.get("metric"), str) else "delta"
+        example = json.dumps({"name": name, "reward": inner})
+        raise TypeError(
+            f"{name!r} changes what another reward pays: say which, as in {example}; it takes {', '.join(takes)}"
+        )
 
 
 __all__ = [
@@ -137,6 +171,7 @@ __all__ = [
     "Terminal",
     "from_trl",
     "make_reward",
+    "metric_alone",
     "spelt_out",
     "to_trl",
 ]

@@ -5,14 +5,16 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
+from functools import cached_property
 from numbers import Real
 
 import numpy as np
 
+from textgym.arrays import all_finite
 from textgym.episode import Episode, Step
 from textgym.errors import RewardError, said
-from textgym.metrics import RunningMetrics
-from textgym.running import Recipe, RunningState
+from textgym.metrics import BatchMetric, RunningMetrics
+from textgym.running import Recipe, RunningState, described
 from textgym.tokenizers import Vocabulary
 
 
@@ -40,15 +42,20 @@ class RewardState(RunningState, ABC):
 class RewardFunction(Recipe, ABC):
     """The recipe of a reward. Immutable, shared freely between environments.
 
+    Its ``repr`` says how it is made: the class, and the arguments that it keeps in attributes of their names. A state
+    is restored only where name and ``repr`` are those that it was saved with.
+
     Attributes:
         name: what its term is called in ``info["reward_terms"]``.
         needs_text: whether it reads ``step.pieces`` itself; what the metrics that it follows need is theirs to say.
         couples_rows: whether what one row is paid depends on the others (running normalisation does).
+        needs_references: whether it pays a metric that says nothing without references.
     """
 
     name: str = ""
     needs_text: bool = True
     couples_rows: bool = False
+    needs_references: bool = False
 
     @abstractmethod
     def start(self, n: int, rngs: Sequence[np.random.Generator], metrics: RunningMetrics) -> RewardState:
@@ -98,7 +105,7 @@ class RewardFunction(Recipe, ABC):
         return self + -other
 
     def __repr__(self) -> str:
-        return f"<reward {self.name}>"
+        return described(self)
 
 
 def _weighted(reward: RewardFunction) -> Sequence[tuple[float, RewardFunction]]:
@@ -122,6 +129,7 @@ class Sum(RewardFunction):
         self.name = " + ".join(part.name if weight == 1.0 else f"{weight:g}*{part.name}" for weight, part in parts)
         self.needs_text = any(part.needs_text for _, part in parts)
         self.couples_rows = any(part.couples_rows for _, part in parts)
+        self.needs_references = any(part.needs_references for _, part in parts)
 
     def resolve(self, task):
         return Sum([(weight, part.resolve(task)) for weight, part in self.parts])
@@ -159,7 +167,7 @@ class _RunningSum(RewardState):
 class RunningReward(RunningState):
     """A reward and the metrics it follows, along n rows; what it pays is checked."""
 
-    not_saved = frozenset({"recipe", "takes_scalars", "needs_text"})
+    not_saved = frozenset({"recipe", "takes_scalars", "needs_text", "described"})
 
     def __init__(self, recipe: RewardFunction, n: int, rngs: Sequence[np.random.Generator], vocabulary):
         self.recipe = recipe
@@ -167,6 +175,11 @@ class RunningReward(RunningState):
         self.state = recipe.start(n, rngs, self.metrics)
         self.needs_text = recipe.needs_text or self.metrics.needs_text
         self.takes_scalars = self.state.takes_scalars and self.metrics.takes_scalars
+
+    @cached_property
+    def described(self) -> str:
+        """What a state must have been saved with to be restored here: the recipe and its arguments."""
+        return repr(self.recipe)
 
     @property
     def terms(self) -> dict[str, np.ndarray]:
@@ -183,9 +196,8 @@ class RunningReward(RunningState):
             self.metrics.reset(rows, episodes)
             self.state.reset(rows, episodes)
         except Exception as error:
-            raise RewardError(
-                f"reward {self.recipe.name!r} raised {said(error)} at the start of an episode of rows {rows.tolist()}"
-            ) from error
+            where = f" at the start of an episode of rows {rows.tolist()}"
+            raise _failed(self.recipe.name, error, where) from error
 
     def step(self, step: Step) -> np.ndarray:
         """What each row of the step is paid: see :func:`checked_pay`."""
@@ -206,13 +218,19 @@ def checked_pay(name: str, state: RewardState, step: Step) -> np.ndarray | float
             valid = math.isfinite(paid) and all([math.isfinite(term) for term in terms])
         else:
             paid, shape = np.array(given, np.float64), step.rows.shape
-            valid = paid.shape == shape and np.count_nonzero(np.isfinite(paid)) == len(paid)
-            valid = valid and all([np.shape(term) == shape and np.isfinite(term).all() for term in terms])
+            valid = paid.shape == shape and all_finite(paid)
+            valid = valid and all([np.shape(term) == shape and all_finite(term) for term in terms])
     except Exception as error:
-        raise RewardError(f"reward {name!r} raised {said(error)}") from error
+        raise _failed(name, error) from error
     if not valid:
         raise _no_number(name, state.terms, step, paid)
     return paid
+
+
+def _failed(name: str, error: Exception, where: str = "") -> RewardError:
+    """The error for a reward that raised; one that is a RewardError itself says what did."""
+    words = f": {error}" if isinstance(error, RewardError) else f" raised {said(error)}"
+    return RewardError(f"reward {name!r}{words}{where}")
 
 
 def _no_number(name: str, terms: Mapping[str, np.ndarray], step: Step, paid: np.ndarray | float) -> RewardError:
@@ -242,6 +260,13 @@ def part_of(spec) -> RewardFunction:
     from textgym.rewards import make_reward  # which imports the rewards that call this
 
     return make_reward(spec)
+
+
+def metric_of(spec) -> BatchMetric:
+    """A metric that a reward pays, from any spec."""
+    from textgym.rewards import metric_alone
+
+    return metric_alone(spec)
 
 
 def number(name: str, given, *, low: float = -math.inf, above: float = -math.inf, high: float = math.inf) -> float:

@@ -42,6 +42,10 @@ class ModifiedReward(RewardFunction):
     def couples_rows(self) -> bool:
         return self.reward.couples_rows
 
+    @property
+    def needs_references(self) -> bool:
+        return self.reward.needs_references
+
     def resolve(self, task):
         reward = self.reward.resolve(task)
         return self if reward is self.reward else self.replaced(reward=reward)

@@ -48,6 +48,10 @@ class Potential(Schedule):
     def couples_rows(self) -> bool:
         return self.base is not None and self.base.couples_rows
 
+    @property
+    def needs_references(self) -> bool:
+        return super().needs_references or (self.base is not None and self.base.needs_references)
+
     def resolve(self, task):
         resolved = super().resolve(task)
         return resolved if self.base is None else resolved.replaced(base=self.base.resolve(task))

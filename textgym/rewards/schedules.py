@@ -7,8 +7,8 @@ from abc import abstractmethod
 import numpy as np
 
 from textgym.episode import Step
-from textgym.metrics import BatchMetric, Followed, make_metric
-from textgym.rewards.base import RewardFunction, RewardState, number
+from textgym.metrics import BatchMetric, Followed
+from textgym.rewards.base import RewardFunction, RewardState, metric_of, number
 
 
 class MetricReward(RewardFunction):
@@ -25,7 +25,11 @@ class MetricReward(RewardFunction):
     needs_text = False  # metrics that are followed say themselves what they need
 
     def __init__(self, metric=None):
-        self._set_metric(None if metric in (None, "score") else make_metric(metric))
+        self._set_metric(None if metric in (None, "score") else metric_of(metric))
+
+    @property
+    def needs_references(self) -> bool:
+        return self.metric is not None and self.metric.needs_references
 
     def _set_metric(self, metric: BatchMetric | None) -> None:
         self.metric = metric

@@ -16,12 +16,13 @@ from typing import Any
 import numpy as np
 
 from textgym.episode import Episode, Step
-from textgym.errors import RewardError, unknown
+from textgym.errors import RewardError, one_of, unknown
 from textgym.metrics import BatchMetric, BatchProgress
 from textgym.rewards.base import RewardFunction, number, part_of
 from textgym.rewards.schedules import MetricReward
 
 TEXTS = ("prompts", "completions", "completion_ids")
+OF_EPISODE = ("prompt", "references", "reference")  # beside the names of its meta
 OF_TRAINER = ("trainer_state", "log_extra", "log_metric", "environments")  # passed like columns, but none
 
 
@@ -41,7 +42,11 @@ def from_trl(
             it. "delta", "every_step", another schedule that pays a metric, its class, or a dict with its arguments,
             ``{"name": "potential", "gamma": 0.99}``: ``fn`` is called once in every step, with what each row has
             written so far. Of many functions the value of an unfinished text says nothing (a format with a
-            closing tag): look at it first.
+            closing tag): look at it first, or let the function return None until it applies.
+
+    What "terminal" and "delta" pay in an episode sums to what TRL's trainer adds up for the completion, ``weight``
+    times the function's number, where None, "this does not apply", counts as 0. See :class:`TRLMetric` for None
+    of an unfinished text.
 
     Raises:
         TypeError, ValueError: ``fn`` cannot be called with what it would be given, or a wrong argument.
@@ -60,13 +65,16 @@ def from_trl(
 class TRLMetric(BatchMetric):
     """What a TRL reward function says of a text, finished or not, recomputed on the whole text each time.
 
+    None, "this does not apply", of a finished text counts as 0, as in TRL's sum. Of an unfinished text it says
+    nothing: the value stays what it was at the last prefix that the function gave a number (0 before the first), so
+    that "delta" pays 0 for the token, and "every_step" the same as before.
+
     ``fn`` gets, by keyword, what TRL would pass: ``prompts``, ``completions`` (without EOS), ``completion_ids`` (with
     EOS, where it was written), the columns, ``trainer_state=None``, and ``log_extra`` and ``log_metric``, which do
     nothing here; of these what its signature takes. An ``async`` function is waited for.
 
     Args:
-        fn: returns one number for each completion; None, "this does not apply", counts as 0. (TRL leaves out NaN, too;
-            here it is an error.)
+        fn: returns one number, or None, for each completion. (TRL leaves out NaN, too; here it is an error.)
         columns: what TRL would take from the columns of its data set: names of ``episode.meta``, or a mapping from
             column to where it comes from, ``{"solution": "reference"}``. Beside the names of ``meta`` there are
             "prompt", "references" (a list of strings) and "reference" (the first one).
@@ -74,7 +82,8 @@ class TRLMetric(BatchMetric):
 
     Raises:
         TypeError: ``fn`` cannot be called, needs an argument that is no column, or does not take a column.
-        ValueError: a column has the name of another argument.
+        ValueError: a column has the name of another argument; or, when an environment is made, comes from what the
+            task's episodes do not have.
     """
 
     def __init__(self, fn: Callable[..., Any], columns: Sequence[str] | Mapping[str, str] = (), chat: bool = False):
@@ -90,12 +99,22 @@ class TRLMetric(BatchMetric):
             if column in TEXTS + OF_TRAINER:
                 raise ValueError(f"{column!r} is passed to every TRL reward function: it cannot be a column")
         self.takes = _keywords(fn, self.name, self.columns)
+        self.needs_references = not {"reference", "references"}.isdisjoint(self.columns.values())
+
+    def resolve(self, task):
+        if len(task):  # a name that is wrong is told before the first episode
+            for source in self.columns.values():
+                one_of(f"column of TRL reward function {self.name!r}", source, {*OF_EPISODE, *task.episode(0).meta})
+        return self
 
     def start_rows(self, n, vocabulary):
-        return _OfPrefixes(self)
+        return _OfPrefixes(self, n)
 
-    def score_rows(self, step: Step) -> np.ndarray:
-        """The value of the texts so far, float64 (k,), in one call of ``fn``.
+    def score_rows(self, step):
+        return np.nan_to_num(self.called(step))
+
+    def called(self, step: Step) -> np.ndarray:
+        """What ``fn`` says of the texts so far, float64 (k,), NaN where it says None, in one call.
 
         Raises:
             RewardError: ``fn`` raised, or returned something else than a finite number or None for each text; or an
@@ -129,8 +148,8 @@ class TRLMetric(BatchMetric):
             cells["reference"] = episode.references[0]
         source = self.columns[column]
         if source not in cells:
-            kind = f"column of TRL reward function {self.name!r}, for the episode with the prompt {episode.prompt!r}:"
-            raise RewardError(str(unknown(kind, source, cells)))
+            words = unknown(f"column of TRL reward function {self.name!r}", source, cells)
+            raise RewardError(f"{words} That is what the episode with the prompt {episode.prompt!r} has")
         return cells[source]
 
     def _numbers(self, values: Any, count: int) -> np.ndarray:
@@ -144,7 +163,7 @@ class TRLMetric(BatchMetric):
             raise RewardError(
                 f"TRL reward function {self.name!r} returned {len(values)} values for {count} completions"
             )
-        numbers = np.zeros(count)
+        numbers = np.full(count, np.nan)
         for i, value in enumerate(values):
             if value is None:
                 continue
@@ -161,14 +180,20 @@ class TRLMetric(BatchMetric):
 class _OfPrefixes(BatchProgress):
     not_saved = frozenset({"metric"})
 
-    def __init__(self, metric: TRLMetric):
+    def __init__(self, metric: TRLMetric, n: int):
         self.metric = metric
+        self.values = np.zeros(n)  # the last number that each row's text was given
 
     def reset(self, rows, episodes):
-        pass
+        self.values = self.values.copy()  # it may be what the last step returned
+        self.values[rows] = 0.0
 
     def value(self, step):
-        return self.metric.score_rows(step)
+        given = self.metric.called(step)
+        without = np.where(step.ended, 0.0, step.take(self.values))
+        values = np.where(np.isnan(given), without, given)
+        self.values = step.put(self.values, values)
+        return values
 
 
 def _keywords(fn: Callable[..., Any], name: str, columns: Mapping[str, str]) -> frozenset[str] | None:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from textgym.episode import Episode
-from textgym.errors import unknown
+from textgym.errors import did_you_mean, one_of
 from textgym.replay import as_rows, replay
 from textgym.rewards.base import RewardFunction, part_of
 from textgym.rewards.trl import OF_TRAINER
@@ -33,11 +33,12 @@ def to_trl(
         name: ``f.__name__``, under which TRL logs it; by default the reward's.
         references: the column with the references of each completion, a text or several. By default the first of
             "references", "reference", "answer", "solution", "ground_truth" and "target" that holds texts. All
-            columns are in ``episode.meta``.
+            columns are in ``episode.meta``. A completion whose cell is None has no references.
 
     Raises:
         TypeError, ValueError: a wrong reward. ``f`` raises ``ValueError`` for columns of another length, a column of
-            references that holds no texts, and ids that are not those of the completion.
+            references that is not there or holds no texts, a reward that compares with references where no column
+            has them, and ids that are not those of the completion.
     """
     return TRLReward(part_of(reward), vocabulary, name, references)
 
@@ -79,11 +80,7 @@ class TRLReward:
         for name, cells in columns.items():
             if len(cells) != len(prompts):
                 raise ValueError(f"column {name!r} has {len(cells)} values for {len(prompts)} completions")
-        source = self.references
-        if source is None:
-            source = next((name for name in REFERENCE_COLUMNS if all(map(_are_texts, columns.get(name, [0])))), None)
-        elif source not in columns:
-            raise unknown("column of references", source, columns)
+        source = self._column_of_references(columns)
         episodes = []
         for i, prompt in enumerate(prompts):
             meta = {name: cells[i] for name, cells in columns.items()}
@@ -93,6 +90,22 @@ class TRLReward:
             references = () if found is None else (found,) if isinstance(found, str) else tuple(found)
             episodes.append(Episode(prompt, references, meta))
         return episodes
+
+    def _column_of_references(self, columns: Mapping[str, Any]) -> str | None:
+        """Its name; None where there is none, and the reward needs none."""
+        if self.references is not None:
+            return one_of("column of references", self.references, columns)
+        for name in REFERENCE_COLUMNS:
+            if name in columns and all(map(_are_texts, columns[name])):
+                return name
+        if not self.reward.needs_references:
+            return None
+        hint = next(filter(None, (did_you_mean(name, REFERENCE_COLUMNS) for name in columns)), "")
+        raise ValueError(
+            f"reward {self.reward.name!r} compares with references, and none of {', '.join(REFERENCE_COLUMNS)} is a "
+            f"column of texts; given: {', '.join(columns) or 'no columns'}.{hint} Or say which one it is: "
+            "to_trl(..., references='...')"
+        )
 
     def _learn_characters(self, texts: Sequence[str], episodes: Sequence[Episode]) -> None:
         new = set().union(*texts, *(text for e in episodes for text in (e.prompt, *e.references)))

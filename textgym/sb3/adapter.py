@@ -56,7 +56,7 @@ class SB3VecEnv(VecEnv):
     def step_wait(self):
         state, n = self.envs.state, self.num_envs
         rewards, step = state.append(checked_actions(self._actions, (n,), self.envs.vocabulary))
-        infos: list[dict[str, Any]] = [{} for _ in range(n)]
+        infos: list[dict[str, Any]] = [{}] * n  # one empty dict for all rows whose episode goes on
         ending = step.ending
         if ending:
             for row, info in zip(ending.rows.tolist(), self._final_infos(ending), strict=True):

@@ -4,6 +4,8 @@ An observation is a window of L columns: the prompt, padded on the left, then th
 *write position*, the column that the next action fills, and gives the features of that place. SB3 encodes the window
 anew at every step, so nothing is computed that this one vector does not need: padding is cut away before the network,
 and the last attention layer has a single query.
+
+All but ``pretrained`` take ``vectors``: :class:`~textgym.sb3.word_vectors.WordVectors` that their tokens begin with.
 """
 
 from __future__ import annotations
@@ -19,6 +21,7 @@ from torch.nn import functional as F
 from textgym.errors import one_of, unknown
 from textgym.sb3.pretrained import PretrainedEncoder
 from textgym.sb3.token_encoder import TokenEmbedding, TokenEncoder, row_of
+from textgym.sb3.word_vectors import STD, WordVectors, put, token_table
 
 
 class EmbeddingBagEncoder(TokenEncoder):
@@ -36,13 +39,15 @@ class EmbeddingBagEncoder(TokenEncoder):
         *,
         last: int = 4,
         embedding_dim: int = 32,
+        vectors: WordVectors | None = None,
     ):
         super().__init__(observation_space, features_dim, prompt_length)
         self.last = last
-        self.token = nn.Embedding(self.pad + 1, embedding_dim, padding_idx=self.pad)
+        self.token = token_table(self.pad + 1, embedding_dim, vectors, keyword="embedding_dim", padding_idx=self.pad)
         self.column = nn.Embedding(self.window_length + 1, embedding_dim)
-        nn.init.normal_(self.token.weight[: self.pad], std=0.02)
-        nn.init.normal_(self.column.weight, std=0.02)
+        nn.init.normal_(self.token.weight[: self.pad], std=STD)
+        nn.init.normal_(self.column.weight, std=STD)
+        put(vectors, self.token)
         width = ((2 if prompt_length else 1) + last + 1) * embedding_dim
         self.output = nn.Sequential(nn.LayerNorm(width), nn.Linear(width, features_dim), nn.ReLU())
 
@@ -71,6 +76,7 @@ class ConvEncoder(TokenEncoder):
         prompt_length: int | None = None,
         *,
         kernel_size: int = 4,
+        vectors: WordVectors | None = None,
     ):
         super().__init__(observation_space, features_dim, prompt_length)
         if kernel_size < 2:
@@ -79,7 +85,7 @@ class ConvEncoder(TokenEncoder):
         layers = 1
         while kernel_size**layers < self.window_length + 1:
             layers += 1
-        self.embed = TokenEmbedding(self, features_dim)
+        self.embed = TokenEmbedding(self, features_dim, vectors)
         self.embed_norm = nn.LayerNorm(features_dim)
         self.layers = nn.ModuleList(nn.Linear(kernel_size * features_dim, features_dim) for _ in range(layers))
         self.norm = nn.LayerNorm(features_dim)
@@ -102,10 +108,16 @@ class GRUEncoder(TokenEncoder):
     network: type[nn.RNNBase] = nn.GRU
 
     def __init__(
-        self, observation_space: Space, features_dim: int = 64, prompt_length: int | None = None, *, layers: int = 1
+        self,
+        observation_space: Space,
+        features_dim: int = 64,
+        prompt_length: int | None = None,
+        *,
+        layers: int = 1,
+        vectors: WordVectors | None = None,
     ):
         super().__init__(observation_space, features_dim, prompt_length)
-        self.embed = TokenEmbedding(self, features_dim)
+        self.embed = TokenEmbedding(self, features_dim, vectors)
         self.embed_norm = nn.LayerNorm(features_dim)
         self.rnn = self.network(features_dim, features_dim, num_layers=layers, batch_first=True)
 
@@ -140,12 +152,13 @@ class TransformerEncoder(TokenEncoder):
         layers: int = 1,
         heads: int = 4,
         causal: bool = False,
+        vectors: WordVectors | None = None,
     ):
         super().__init__(observation_space, features_dim, prompt_length)
         if layers < 1 or heads < 1 or features_dim % heads:
             raise ValueError(f"layers={layers}, heads={heads}; allowed: layers >= 1, heads that divide {features_dim}")
         self.causal = causal
-        self.embed = TokenEmbedding(self, features_dim)
+        self.embed = TokenEmbedding(self, features_dim, vectors)
         self.blocks = nn.ModuleList(TransformerBlock(features_dim, heads) for _ in range(layers))
         self.norm = nn.LayerNorm(features_dim)
 
@@ -219,7 +232,8 @@ def policy_kwargs(encoder: str = "transformer", *, algo: str = "ppo", **encoder_
     Args:
         encoder: a name in :data:`ENCODERS`.
         algo: ppo, a2c, trpo, maskable_ppo, recurrent_ppo, dqn, double_dqn or qr_dqn.
-        encoder_kwargs: keywords of the encoder's class; plain values, since SB3 pickles them into a saved agent.
+        encoder_kwargs: keywords of the encoder's class; plain values and ``vectors``, since SB3 pickles them into a
+            saved agent.
 
     Raises:
         ValueError: unknown encoder or algorithm.

@@ -8,6 +8,8 @@ from stable_baselines3.common.torch_layers import BaseFeaturesExtractor
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from textgym.sb3.word_vectors import STD, WordVectors, put, token_table
+
 
 class TokenEncoder(BaseFeaturesExtractor):
     """Base of the encoders: ``forward(observations) -> (B, features_dim)`` float32, finite for every window.
@@ -80,15 +82,21 @@ class TokenEmbedding(nn.Module):
     Prompts are padded on the left, so columns count from the border of prompt and text, places from the first token.
     With both, the prompt's third token and its last but one have the same vectors in prompts of every length, which is
     what attention needs to copy and to reverse.
+
+    Args:
+        encoder: gives the window.
+        width: of the vectors, the encoder's ``features_dim``.
+        vectors: word vectors that tokens begin with.
     """
 
-    def __init__(self, encoder: TokenEncoder, width: int):
+    def __init__(self, encoder: TokenEncoder, width: int, vectors: WordVectors | None = None):
         super().__init__()
-        self.token = nn.Embedding(encoder.next + 1, width)
+        self.token = token_table(encoder.next + 1, width, vectors, keyword="features_dim")
         self.column = nn.Embedding(encoder.window_length + 1, width)
         self.place = nn.Embedding(encoder.window_length + 1, width)
         for table in (self.token, self.column, self.place):
-            nn.init.normal_(table.weight, std=0.02)
+            nn.init.normal_(table.weight, std=STD)
+        put(vectors, self.token)
 
     def forward(self, ids: Tensor, columns: Tensor, places: Tensor) -> Tensor:
         # in place: each fresh (B, n, d) array costs more than the sum

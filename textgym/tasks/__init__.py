@@ -22,8 +22,8 @@ ENV_KEYWORDS = ("reward", "mask", "observe_mask", "on_illegal", "metrics", "rend
 def make_task(spec, **arguments: Any) -> Task:
     """A task from an object, a class, or ``"package.module:Class"`` and its arguments.
 
-    Tasks are immutable: equal JSON arguments give one shared object, so that a thousand environments
-    read a corpus once.
+    Tasks are immutable: equal JSON arguments (and :meth:`Task.stamp`) give one shared object, so that a thousand
+    environments read a corpus once.
     """
     if isinstance(spec, Task):
         if arguments:
@@ -31,14 +31,15 @@ def make_task(spec, **arguments: Any) -> Task:
             raise TypeError(f"the task is already built: give {names} to {type(spec).__name__}(...) instead")
         return spec
     if isinstance(spec, str) and ":" not in spec:
-        raise ValueError(f"a task is a Task, its class, or 'package.module:Class'; got {spec!r}")
+        raise ValueError(f"a task is a Task, its class, or 'package.module:Class' (ids are for gym.make); got {spec!r}")
     if isinstance(spec, str):
+        path, spec = spec, load_object(spec)
         try:
-            return _shared(spec, json.dumps(arguments, sort_keys=True))
-        except TypeError as error:
-            if "JSON serializable" not in str(error):
-                raise
-        spec = load_object(spec)
+            text = json.dumps(arguments, sort_keys=True)
+        except TypeError:  # no JSON values
+            pass
+        else:
+            return _shared(path, text, spec.stamp(arguments) if hasattr(spec, "stamp") else None)
     if not (isinstance(spec, type) and issubclass(spec, Task)):
         raise TypeError(f"a task is a Task, its class, or 'package.module:Class'; got {spec!r}")
     batched = [name for name in ENV_KEYWORDS[-3:] if name in arguments]
@@ -50,7 +51,7 @@ def make_task(spec, **arguments: Any) -> Task:
 
 
 @lru_cache(maxsize=64)
-def _shared(path: str, arguments: str) -> Task:
+def _shared(path: str, arguments: str, stamp: Any) -> Task:
     return make_task(load_object(path), **json.loads(arguments))
 
 

@@ -9,11 +9,10 @@ import numpy as np
 from textgym.episode import Episode
 from textgym.errors import whole_number
 from textgym.metrics import Metric, Progress
-from textgym.streaming import Whole
 from textgym.tasks.generated import GeneratedTask
+from textgym.tasks.grammar import LegalTokens
 
 PAIRS = ("()", "[]", "{}", "<>")
-_CACHED_BYTES = 64_000_000  # for the states of the grammar, one bool (V,) each
 
 
 class BracketCompletion(Metric):
@@ -166,7 +165,6 @@ class Brackets(GeneratedTask):
     ):
         self.metric = BracketCompletion(length, kinds)
         self.length, self.kinds = self.metric.length, self.metric.kinds
-        self._rows: dict[tuple, np.ndarray] = {}  # state of the grammar -> legal tokens, bool (V,)
         alphabet = "".join(PAIRS[: self.kinds])
         super().__init__(
             alphabet, self.length - 1, self.length, split=split, tokenizer=tokenizer, budget=budget, lossy=lossy
@@ -259,30 +257,11 @@ class Brackets(GeneratedTask):
 
     def _row(self, prompt: str, ids: list[int]) -> np.ndarray:
         """The legal tokens after a prompt and the tokens of a text, bool (V,)."""
-        vocabulary = self.vocabulary
-        state = Completion(self.metric, prompt + vocabulary.decode(ids))
-        # what a token adds depends on the one before it, if on anything (spaces); with decoders of no known form on all
-        before = ids if isinstance(vocabulary.decoding, Whole) else ids[-1:]
-        key = ("".join(state.due), state.left, state.broken, *before)
-        if key not in self._rows:
-            if len(self._rows) * vocabulary.size > _CACHED_BYTES:
-                self._rows.clear()
-            legal = np.zeros(vocabulary.size, bool)
-            text = vocabulary.decode(before)
-            for id in [] if state.broken else self._candidates:
-                longer = vocabulary.decode([*before, id])
-                legal[id] = longer.startswith(text) and state.allows(longer[len(text) :])
-            legal[vocabulary.eos] = not legal.any() if state.left else True
-            self._rows[key] = legal
-        return self._rows[key]
+        state = Completion(self.metric, prompt + self.vocabulary.decode(ids))
+        return self._legal.after(
+            ids, ("".join(state.due), state.left, state.broken), state.allows, complete=not state.left
+        )
 
     @cached_property
-    def _candidates(self) -> list[int]:
-        """The ids that may add nothing but brackets somewhere: at the beginning of a text or after another token."""
-        decode = self.vocabulary.decode
-        ids = [id for id in np.flatnonzero(self.vocabulary.legal).tolist() if id != self.vocabulary.eos]
-        other = next(id for id in ids if decode([id]))
-        skip = len(decode([other]))
-        brackets = set("".join(PAIRS[: self.kinds]))
-        texts = ((decode([id]), decode([other, id])[skip:]) for id in ids)
-        return [id for id, both in zip(ids, texts, strict=True) if any(set(text.strip()) <= brackets for text in both)]
+    def _legal(self) -> LegalTokens:
+        return LegalTokens(self.vocabulary, "".join(PAIRS[: self.kinds]))

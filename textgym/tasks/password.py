@@ -7,11 +7,11 @@ import numpy as np
 from textgym.episode import Episode
 from textgym.errors import whole_number
 from textgym.metrics import ExactMatch
-from textgym.tasks.generated import GeneratedTask
+from textgym.tasks.generated import OneEpisodeTask
 from textgym.tasks.symbolic import LETTERS, random_letters
 
 
-class Password(GeneratedTask):
+class Password(OneEpisodeTask):
     """Find one hidden string.
 
     ## Description
@@ -54,7 +54,6 @@ class Password(GeneratedTask):
     """
 
     metric = ExactMatch()
-    one_prompt = True
 
     def __init__(
         self,
@@ -71,17 +70,12 @@ class Password(GeneratedTask):
         self.symbols = whole_number("symbols", symbols, 2, len(LETTERS))
         self.secret_seed = whole_number("secret_seed", secret_seed, 0)
         secret = random_letters(np.random.default_rng(self.secret_seed), self.length, self.symbols)
-        self._episode = Episode("", (secret,))
         super().__init__(
-            LETTERS[: self.symbols], 0, self.length, split=split, tokenizer=tokenizer, budget=budget, lossy=lossy
+            Episode("", (secret,)),
+            LETTERS[: self.symbols],
+            self.length,
+            split=split,
+            tokenizer=tokenizer,
+            budget=budget,
+            lossy=lossy,
         )
-
-    def generate(self, rng):
-        return self._episode
-
-    def from_prompt(self, prompt, references=()):
-        """The episode of a prompt that a user gives; without references, the password is the one."""
-        return Episode(prompt, references or self._episode.references)
-
-    def _training_texts(self, alphabet):
-        return [alphabet]  # pairs merged from the password would give it away

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from textgym.episode import Episode
+from textgym.metrics import BatchMetric
+from textgym.rewards import RewardFunction
 
 EPISODES = (
     Episode("", ["a"]),
@@ -22,6 +24,16 @@ TEXTS = ("", "a", "é ", " a ", "  the the", "a, b!", "我 a😀")
 
 class ContractError(AssertionError):
     """A metric or a reward breaks its contract. The message says how, and on which example."""
+
+
+def check_name(kind: str, recipe: BatchMetric | RewardFunction) -> None:
+    """Raise where it has none, or one that infos cannot have."""
+    name = recipe.name
+    if not isinstance(name, str) or not name or name.startswith("_"):
+        raise ContractError(
+            f"the {kind} {recipe!r} is called {name!r}: set its attribute name, which infos and reward terms are told "
+            "under, to a text that does not begin with '_'"
+        )
 
 
 def close(a: float, b: float, tolerance: float = 1e-9) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import math
 import pickle
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from numbers import Real
 from typing import Any
@@ -15,10 +15,25 @@ import numpy as np
 from textgym.episode import Episode
 from textgym.errors import said
 from textgym.metrics import Metric, Progress, make_metric
+from textgym.rewards import metric_alone
 from textgym.testing import examples
-from textgym.testing.examples import ContractError, Writing, close, shown
+from textgym.testing.examples import ContractError, Writing, check_name, close, shown
 from textgym.testing.rows import check_metric_rows
 from textgym.tokenizers import Vocabulary
+
+# what a push did where it did not give the value of the whole text so far
+MINDS_THE_CUTS = (
+    "the value depends on how the text is cut: the last push gave {value}, but {text} pushed at once gives {right}. "
+    "push() must return the value of the WHOLE text so far"
+)
+LEAVES_OUT_PROVISIONAL_TEXT = (
+    "provisional text does not count as if it were written: {value}, but {text} pushed as a piece gives {right}. "
+    "push() must return the value of committed + provisional"
+)
+KEEPS_PROVISIONAL_TEXT = (
+    "provisional text leaves a trace after it was replaced: the last push gave {value}, but {text} without it gives "
+    "{right}. Undo, in push(), what was provisional before"
+)
 
 
 def check_metric(
@@ -35,7 +50,8 @@ def check_metric(
     however it is cut into pieces and whatever was provisional in between; ``score`` says the same; texts that are
     followed at the same time do not disturb each other, and deep copies go on alike. Of every metric: rows do not
     depend on each other, resets concern their rows alone, the value at the end is that of ``score_rows``, states can
-    be saved and restored, what was returned is not changed later. The episode stays as it was, and all can be pickled.
+    be saved and restored, what was returned is not changed later. The episode stays as it was, all can be pickled, and
+    there is a name.
 
     Args:
         metric: an object, a name, a plain function ``f(text, references)``.
@@ -49,7 +65,8 @@ def check_metric(
     Raises:
         ContractError: says what is wrong, with the smallest example found.
     """
-    metric = make_metric(metric)
+    metric = metric_alone(metric)
+    check_name("metric", metric)
     episodes = list(examples.EPISODES if episodes is None else episodes)
     texts = None if texts is None else list(texts)
     if not episodes or texts == []:
@@ -91,9 +108,9 @@ class _TextContract:
             (self.gives_finite_numbers, every),
             (self.gives_the_same_again, few),
             (self.follows_two_texts_at_once, few),
-            (self.does_not_mind_the_cuts, pieces),
-            (self.counts_provisional_text, ends),
-            (self.forgets_provisional_text, between),
+            (self.whole_text(MINDS_THE_CUTS), pieces),
+            (self.whole_text(LEAVES_OUT_PROVISIONAL_TEXT), ends),
+            (self.whole_text(KEEPS_PROVISIONAL_TEXT), between),
             (self.scores_as_it_pushes, pieces[::3]),
             (self.goes_on_from_a_copy, few),
             (self.agrees_with_the_reference, [*pieces, *between]),
@@ -137,11 +154,15 @@ class _TextContract:
             self.known[key] = self.metric.start(episode).push(text)
         return self.known[key]
 
-    def wrong(self, writing: Writing) -> Iterator[tuple[int, float, float]]:
-        """(which push, what it gave, what the text so far gives at once) where these differ."""
-        for i, (value, text) in enumerate(zip(self.follow(writing), writing.texts, strict=True)):
-            if not self.close(value, right := self.at_once(writing.episode, text)):
-                yield i, value, right
+    def whole_text(self, words: str) -> Callable[[Writing], str | None]:
+        """The clause that every push gives the value of the text so far, pushed at once; ``words``, where not."""
+
+        def clause(writing: Writing) -> str | None:
+            for value, text in zip(self.follow(writing), writing.texts, strict=True):
+                if not self.close(value, right := self.at_once(writing.episode, text)):
+                    return words.format(value=repr(value), text=repr(text), right=repr(right))
+
+        return clause
 
     # -- the clauses: None, or what is wrong
 
@@ -181,27 +202,6 @@ class _TextContract:
             return (
                 f"texts that are followed at the same time disturb each other: alone {alone[-1]!r}, beside another one "
                 f"{together[-1]!r}. start() must give objects that share nothing that changes"
-            )
-
-    def does_not_mind_the_cuts(self, writing: Writing) -> str | None:
-        for i, value, right in self.wrong(writing):
-            return (
-                f"the value depends on how the text is cut: the last push gave {value!r}, but {writing.texts[i]!r} "
-                f"pushed at once gives {right!r}. push() must return the value of the WHOLE text so far"
-            )
-
-    def counts_provisional_text(self, writing: Writing) -> str | None:
-        for i, value, right in self.wrong(writing):
-            return (
-                f"provisional text does not count as if it were written: {value!r}, but {writing.texts[i]!r} pushed as "
-                f"a piece gives {right!r}. push() must return the value of committed + provisional"
-            )
-
-    def forgets_provisional_text(self, writing: Writing) -> str | None:
-        for i, value, right in self.wrong(writing):
-            return (
-                f"provisional text leaves a trace after it was replaced: the last push gave {value!r}, but "
-                f"{writing.texts[i]!r} without it gives {right!r}. Undo, in push(), what was provisional before"
             )
 
     def scores_as_it_pushes(self, writing: Writing) -> str | None:

@@ -8,7 +8,7 @@ from typing import Any
 from textgym.errors import said
 from textgym.rewards import make_reward
 from textgym.tasks import Task
-from textgym.testing.examples import ContractError
+from textgym.testing.examples import ContractError, check_name
 from textgym.testing.rows import RowContract
 from textgym.testing.scripts import default_task
 from textgym.testing.watched import WatchedReward
@@ -21,8 +21,8 @@ def check_reward(reward: Any, task: Task | None = None, tolerance: float = 1e-9)
     own arrays stay as they are. Environments that share the recipe do not disturb each other, nor do rows, nor an
     episode the next one; a state that was saved in mid-episode goes on exactly, as often as it is restored, and in
     another environment; scalars are paid like arrays of one, where the state says that it takes them. Recipe and saved
-    state can be pickled. It is tried with one row and several, texts in mid-character, resets at different times, and
-    illegal tokens.
+    state can be pickled, and the recipe has a name. It is tried with one row and several, texts in mid-character,
+    resets at different times, and illegal tokens.
 
     Args:
         reward: any spec of :func:`~textgym.rewards.make_reward`.
@@ -40,6 +40,7 @@ def check_reward(reward: Any, task: Task | None = None, tolerance: float = 1e-9)
         reward = make_reward(reward).resolve(task)
     except Exception as error:
         raise ContractError(f"reward {reward!r} cannot be made: {said(error)}") from error
+    check_name("reward", reward)
     watched = WatchedReward(reward)
     contract = RowContract(f"reward {reward.name!r}", watched, watched.faults, task, tolerance)
     contract.check(reward)
