@@ -27,12 +27,12 @@ def command_line(
         argv: the flags; None: those of the process.
 
     Raises:
-        SystemExit: flags that cannot be read (code 2), or that ``call`` refuses (code 1).
+        SystemExit: flags that cannot be read (code 2), or that ``call`` refuses or diverges with (code 1).
     """
     args = tyro.cli(settings, prog=prog, args=argv)
     try:
         return call(args)
-    except (ValueError, ImportError, OSError, gym.error.Error) as error:
+    except (ValueError, FloatingPointError, ImportError, OSError, gym.error.Error) as error:
         sys.exit(f"error: {error}")
 
 

@@ -11,7 +11,7 @@ import tyro
 
 from agents.baselines import BASELINES, make_baseline
 from agents.cli import Json, command_line, making
-from agents.evaluation import Agent, Evaluation, SB3Agent, evaluate, evaluation_env, load_agent
+from agents.evaluation import Agent, Evaluation, evaluate, evaluation_env, load_agent
 from agents.files import write_json
 from textgym.errors import did_you_mean, whole_number
 from textgym.registration import full_id
@@ -22,7 +22,7 @@ class EvaluateArgs:
     """The true score of an agent on fixed episodes."""
 
     agent: str = "random"
-    """A file such as runs/x/best.zip, or random, reference, copy_prompt, ngram."""
+    """A file such as runs/x/best.zip or runs/x/best.pt, or random, reference, copy_prompt, ngram."""
     env: str | None = None
     """The environment's id, with or without textgym/; by default the one that the agent was trained in."""
     env_kwargs: Json = None
@@ -32,7 +32,7 @@ class EvaluateArgs:
     episodes: int = 200
     """How many of the fixed episodes to visit, from index 0."""
     sample: bool = False
-    """Sample the tokens of an SB3 agent instead of taking the likeliest."""
+    """Sample the tokens of a trained agent instead of taking the likeliest."""
     seed: int = 0
     """Seed of an agent that samples."""
     samples: int = 5
@@ -48,16 +48,16 @@ def main(args: EvaluateArgs) -> Evaluation:
     if args.json is not None and not args.json.parent.is_dir():
         raise ValueError(f"there is no folder {str(args.json.parent)!r} to write {args.json.name!r} to")
     trained: dict[str, Any] = {}
-    agent: SB3Agent | None = None
+    agent: Agent | None = None
     if args.agent not in BASELINES:
         if not Path(args.agent).is_file():
             named = f"{', '.join(BASELINES)}.{did_you_mean(args.agent, BASELINES)}"
-            raise ValueError(f"no file {args.agent!r}: an agent is a .zip of agents.sb3.train, or one of {named}")
+            raise ValueError(f"no file {args.agent!r}: an agent is a file of a training run, or one of {named}")
         import torch
 
         torch.set_num_threads(1)
         torch.manual_seed(args.seed)
-        agent, trained = load_agent(args.agent, deterministic=not args.sample)
+        agent, trained = load_agent(args.agent, deterministic=not args.sample, seed=args.seed)
     if args.env is None and "env" not in trained:
         raise ValueError("say which environment: --env textgym/Copy-v0")
     id = trained["env"] if args.env is None else full_id(args.env)
@@ -69,11 +69,11 @@ def main(args: EvaluateArgs) -> Evaluation:
             raise ValueError(f"{name!r} is none of env_kwargs: the split is --split, the others are the evaluation's")
     with making(f"{id} with env_kwargs {env_kwargs}"):
         env = evaluation_env(id, args.split, num_envs=min(args.episodes, 128), **env_kwargs)
-    if agent is not None and agent.model.observation_space != env.single_observation_space:
-        raise ValueError(
-            f"{args.agent} was trained in {trained['env']} to read {agent.model.observation_space}; what {id} shows is "
-            f"{env.single_observation_space}"
-        )
+    if agent is not None:
+        try:
+            agent.check(env)
+        except ValueError as error:
+            raise ValueError(f"{args.agent}, trained in {trained['env']}, cannot write in {id}: {error}") from error
     writer: Agent = agent or make_baseline(args.agent, id, env.task, args.seed, **env_kwargs)
     evaluation = evaluate(writer, env, args.episodes)
     print(f"{args.agent} in {id}, split {args.split!r}")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import json
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, Protocol
@@ -24,7 +24,11 @@ END_REASONS = ("eos", "budget", "illegal")
 
 
 class Agent(Protocol):
-    """Whatever says which token comes next. May have ``reset(episodes)``, called before every chunk of episodes."""
+    """Whatever says which token comes next.
+
+    May have ``reset(episodes)``, called before every chunk of episodes. What has been trained has ``check(env)``, which
+    raises ``ValueError`` where it cannot write in an env.
+    """
 
     def act(self, observations, action_masks: np.ndarray, episodes: Sequence[Episode]) -> np.ndarray:
         """Token ids int64 (n,) for observations (n, L) or a dict of arrays, masks bool (n, V), the n episodes."""
@@ -46,6 +50,12 @@ class SB3Agent:
         self.masked = "action_masks" in parameters
         self.recurrent = hasattr(model.policy, "lstm_actor")
         self.reset(())
+
+    def check(self, env: TextGenVectorEnv) -> None:
+        """Raise ``ValueError`` where it cannot read what ``env`` shows."""
+        own, shown = self.model.observation_space, env.single_observation_space
+        if own != shown:
+            raise ValueError(f"it reads {own}, but what it is shown is {shown}")
 
     def reset(self, episodes: Sequence[Episode]) -> None:
         self.state, self.begin = None, True
@@ -126,7 +136,12 @@ def evaluation_env(id: str, split: str = "validation", *, num_envs: int = 128, *
 
 
 def evaluate(
-    agent: Agent, id_or_env: str | TextGenVectorEnv, episodes: int = 200, split: str = "validation", **env_kwargs: Any
+    agent: Agent,
+    id_or_env: str | TextGenVectorEnv,
+    episodes: int = 200,
+    split: str = "validation",
+    progress: Callable[[int], object] = lambda visited: None,
+    **env_kwargs: Any,
 ) -> Evaluation:
     """Let an agent write the fixed episodes 0 .. N-1 once each.
 
@@ -138,6 +153,7 @@ def evaluate(
         id_or_env: an id, or an env of :func:`evaluation_env`, whose split is then the one that counts.
         episodes: N; all that the task has, where it has fewer.
         split, env_kwargs: keywords of the id.
+        progress: is told after every chunk how many episodes it had.
 
     Raises:
         ValueError: no episodes asked for, or an env that resets itself.
@@ -158,6 +174,7 @@ def evaluate(
     rows: list[dict[str, Any]] = []
     for start in range(0, count, env.num_envs):
         rows += _chunk(agent, env, np.arange(start, min(start + env.num_envs, count)))
+        progress(len(rows) - start)
     columns = {name: [row[name] for row in rows] for name in rows[0]}
     arrays = {name: np.array(columns.pop(name)) for name in ("scores", "returns", "lengths", "success")}
     return Evaluation(indices=np.arange(count), **arrays, **columns, asked=episodes)
@@ -203,20 +220,34 @@ def written(observations, task: Task) -> np.ndarray:
     return (tokens[:, task.prompt_length :] != task.vocabulary.pad).sum(1)
 
 
-def load_agent(path: str | Path, deterministic: bool = True, device: str = "cpu") -> tuple[SB3Agent, dict[str, Any]]:
-    """An agent that ``agents.sb3.train`` has saved, and its config.json.
+def load_agent(
+    path: str | Path, deterministic: bool = True, device: str = "cpu", seed: int = 0
+) -> tuple[Agent, dict[str, Any]]:
+    """A trained agent, and its config.json: a .zip of ``agents.sb3.train``, a .pt of ``agents.transformer.train``.
+
+    Args:
+        path: the file.
+        deterministic: the likeliest tokens; False samples: as in training.
+        device: where its network lives.
+        seed: of the samples of a Transformer; SB3 agents draw from torch's global generator.
 
     Raises:
-        FileNotFoundError: no such file, or no config.json beside it (it says which algorithm it is).
+        FileNotFoundError: no such file, or no config.json beside a .zip (it says which algorithm it is).
+        ValueError: a .pt of something else.
     """
+    path = Path(path)
+    if path.is_file() and path.suffix == ".pt":
+        from agents.transformer.checkpoints import load_agent as load_transformer
+
+        return load_transformer(path, deterministic, device, seed)
     from agents.sb3.algorithms import algorithm
 
-    path = Path(path)
     config = path.with_name("config.json")
     if not path.is_file() or not config.is_file():
         missing = config if path.is_file() else path
         raise FileNotFoundError(
-            f"no file {str(missing)!r}; an agent is a .zip of agents.sb3.train or a baseline's name"
+            f"no file {str(missing)!r}; an agent is a .zip of agents.sb3.train, a .pt of agents.transformer.train, or "
+            "a baseline's name"
         )
     settings = json.loads(config.read_text())
     model = algorithm(settings["algo"]).load().load(path, device=device)

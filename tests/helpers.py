@@ -3,11 +3,15 @@
 import itertools
 import pickle
 import re
+import subprocess
+import time
 from inspect import signature
+from pathlib import Path
 
 import gymnasium as gym
 import numpy as np
 
+from agents.runs import read_evaluations
 from textgym import DatasetTask, EditDistance, Episode, RewardFunction, RewardState, make_vocabulary
 from textgym.metrics import METRICS
 
@@ -17,6 +21,7 @@ METRICS_WITHOUT_ARGUMENTS = [
     for name, make in METRICS.items()
     if name != "naive_bayes" and all(p.default is not p.empty for p in signature(make).parameters.values())
 ]
+ROOT = Path(__file__).parents[1]
 MODES = ["NextStep", "SameStep", "Disabled"]
 MASKED = {"mask": {"name": "banned", "tokens": [0]}}
 
@@ -208,3 +213,17 @@ class _Vowels(RewardState):
             "many": np.array([0.1 * self.found[r] for r in step.rows.tolist()]),
         }
         return self.terms["new_vowels"] + self.terms["many"]
+
+
+def killed_after(command, folder, evaluations=3):
+    """Run a trainer's command until evaluations.csv in ``folder`` has some lines, kill it: the lines."""
+    process = subprocess.Popen(command, cwd=ROOT)
+    try:
+        deadline = time.monotonic() + 120
+        while not (folder / "evaluations.csv").exists() or len(read_evaluations(folder)) < evaluations:
+            assert process.poll() is None and time.monotonic() < deadline
+            time.sleep(0.05)
+    finally:
+        process.kill()
+        process.wait()
+    return read_evaluations(folder)

@@ -4,10 +4,8 @@ import dataclasses
 import json
 import os
 import re
-import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import numpy as np
@@ -16,16 +14,17 @@ import pytest
 pytest.importorskip("stable_baselines3")
 
 import torch
+from helpers import ROOT, killed_after
 
 from agents.evaluation import SB3Agent, evaluate, evaluation_env, load_agent
+from agents.runs import default_folder, read_evaluations, with_gamma
 from agents.sb3 import algorithms
-from agents.sb3.settings import TrainArgs, default_folder, resolve, with_gamma
-from agents.sb3.train import read_evaluations, train
+from agents.sb3.settings import TrainArgs, resolve
+from agents.sb3.train import train
 from agents.sb3.warm_start import TeacherForcing, log_likelihood, warm_start
 from textgym.rewards import make_reward
 from textgym.sb3 import make_vec_env
 
-ROOT = Path(__file__).parents[1]
 SMALL = {"length": 3, "symbols": 3}
 OWN = {  # tiny and quick, but with everything that the algorithms do
     "ppo": {"n_steps": 16, "batch_size": 32, "n_epochs": 1},
@@ -122,16 +121,7 @@ def test_killed_and_resumed(tmp_path):
         "10",
     ]
     command += ["--folder", str(folder), "--no-progress", "--device", "cpu"]
-    process = subprocess.Popen([*command, "--steps", "1000000"], cwd=ROOT)
-    try:
-        deadline = time.monotonic() + 60
-        while not (folder / "evaluations.csv").exists() or len(read_evaluations(folder)) < 3:
-            assert process.poll() is None and time.monotonic() < deadline
-            time.sleep(0.05)
-    finally:
-        os.kill(process.pid, signal.SIGKILL)
-        process.wait()
-    before = read_evaluations(folder)
+    before = killed_after([*command, "--steps", "10000000"], folder)
     assert before[-1]["steps"] >= 256
     args = quick(folder, encoder_kwargs={}, eval_every=256, steps=int(before[-1]["steps"]) + 512, resume=True)
     result = train(args)
@@ -352,9 +342,9 @@ def test_settings_go_over_those_of_the_file(tmp_path):
     assert settings["reward"] == "delta" and "n_envs" not in settings["hyperparams"]
     other = resolve(TrainArgs(encoder="bag"))
     assert other["encoder"] == "bag" and other["encoder_kwargs"] == {}  # not the Transformer's
-    assert str(default_folder(settings)) == "runs/Copy-v0-ppo-delta-s0"
+    assert str(default_folder(settings, "ppo")) == "runs/Copy-v0-ppo-delta-s0"
     long = [{**settings, "reward": ["delta", "delta:cer", name]} for name in ("delta:wer", "terminal:wer")]
-    assert default_folder(long[0]) != default_folder(long[1])
+    assert default_folder(long[0], "ppo") != default_folder(long[1], "ppo")
 
 
 @pytest.mark.parametrize("algo", algorithms.ALGORITHMS)

@@ -213,15 +213,15 @@ SEQUENCES = {  # (tokenization, lowercase): lists of fragments that its rules ac
 def check_every_sequence(name, lowercase, fragments, longest):
     """The tokens of every text of 1 to ``longest`` fragments, pushed one at a time, are sacrebleu's."""
     stream = TokenStream(tokenization(name, lowercase))
-    todo = [("", (), "", 0)]
+    todo = [(vars(stream).copy(), (), "", 0)]
     while todo:
-        tail, final, text, length = todo.pop()
+        remembered, final, text, length = todo.pop()
         for fragment in fragments:
-            stream.tail = tail  # all that a stream remembers
+            vars(stream).update(remembered)
             new, open = stream.push(fragment)
             assert final + new + open == tokens_by_sacrebleu(name, lowercase, text + fragment), repr(text + fragment)
             if length + 1 < longest:
-                todo.append((stream.tail, final + new, text + fragment, length + 1))
+                todo.append((vars(stream).copy(), final + new, text + fragment, length + 1))
 
 
 @pytest.mark.parametrize("name, lowercase", SEQUENCES)

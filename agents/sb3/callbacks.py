@@ -3,11 +3,7 @@
 from __future__ import annotations
 
 import copy
-import csv
-import io
-import os
 import random
-import time
 from pathlib import Path
 from typing import Any
 
@@ -17,48 +13,26 @@ from stable_baselines3.common.callbacks import BaseCallback
 
 from agents.evaluation import SB3Agent, evaluate, evaluation_env
 from agents.files import replacing
-
-COLUMNS = (
-    "event", "steps", "score", "score_se", "sampled", "success", "return", "length",
-    "end_eos", "end_budget", "end_illegal", "episodes", "wall_s", "seed",
-)  # fmt: skip
+from agents.runs import Evaluations
 
 
-class Checkpoints:
-    """A run's folder: its evaluations so far, and the models that belong to them.
+class Checkpoints(Evaluations):
+    """The evaluations of a run, and the models that belong to them.
 
     At every evaluation, in this order: best.zip (if the true score is the best yet), replay_buffer.pkl, last.zip, a
     line of evaluations.csv. The first three are replaced as a whole. last.zip carries the history and everything
     random, so the run that goes on from it is the run that was never stopped, and its evaluations.csv is written anew.
-
-    Columns: ``score`` is the mean true score of the likeliest tokens (argmax), ``sampled`` that of sampled texts.
     """
 
     def __init__(self, folder: Path, id: str, *, episodes: int, seed: int, **env_kwargs: Any):
-        self.folder, self.episodes, self.seed = folder, episodes, seed
+        super().__init__(folder, seed)
+        self.episodes = episodes
         self.env = evaluation_env(id, "validation", num_envs=min(episodes, 128), **env_kwargs)
-        self.history: list[dict[str, Any]] = []
-        self.started = time.monotonic()
-
-    @property
-    def best(self) -> float:
-        """The best true score of this run, -1 before the first evaluation."""
-        return max((row["score"] for row in self.history), default=-1.0)
-
-    @property
-    def latest(self) -> float:
-        """The true score of the last evaluation."""
-        return self.history[-1]["score"]
 
     def evaluate(self, model, event: str) -> dict[str, Any]:
         """Evaluate, save, log. ``event``: start, warm_start or train. Returns the line of evaluations.csv."""
         summary = evaluate(SB3Agent(model), self.env, self.episodes).summary()
-        summary["sampled"] = self._sampled(model)
-        wall = round(time.monotonic() - self.started, 2)
-        row = {**summary, "event": event, "steps": model.num_timesteps, "wall_s": wall, "seed": self.seed}
-        row = {name: row[name] for name in COLUMNS}
-        better = row["score"] > self.best
-        self.history.append(row)
+        better = self.record(event, model.num_timesteps, summary, self._sampled(model))
         env = _env_state(model.get_env())
         model.textgym_run = {"history": self.history, "random": _random_state(model), "env": env}
         if better:
@@ -67,13 +41,8 @@ class Checkpoints:
             with replacing(self.folder / "replay_buffer.pkl") as file:
                 model.save_replay_buffer(file)
         self._save(model, "last.zip")
-        with open(self.folder / "evaluations.csv", "a", newline="") as file:
-            writer = csv.DictWriter(file, COLUMNS)
-            if file.tell() == 0:
-                writer.writeheader()
-            writer.writerow(row)
-            file.flush()
-            os.fsync(file.fileno())
+        self.append_line()
+        row = self.latest
         for name in ("score", "sampled", "success", "return", "length"):
             if row[name] is not None:
                 model.logger.record(f"eval/{name}", row[name])
@@ -95,15 +64,7 @@ class Checkpoints:
     def restore(self, model) -> None:
         """Go on where last.zip was saved: history, generators, environment, replay buffer."""
         saved = model.textgym_run
-        self.history = saved["history"]
-        if self.history:
-            self.started -= self.history[-1]["wall_s"]
-        table = io.StringIO(newline="")
-        writer = csv.DictWriter(table, COLUMNS)
-        writer.writeheader()
-        writer.writerows(self.history)
-        with replacing(self.folder / "evaluations.csv") as file:
-            file.write(table.getvalue().encode())
+        self.restore_history(saved["history"])
         if (buffer := self.folder / "replay_buffer.pkl").exists():
             model.load_replay_buffer(buffer)
         _restore_env(model.get_env(), saved["env"])
@@ -141,7 +102,7 @@ class EvaluationCallback(BaseCallback):
 
 def show(bar, checkpoints: Checkpoints) -> None:
     """The true scores on the progress bar."""
-    bar.set_postfix(score=f"{checkpoints.latest:.3f}", best=f"{checkpoints.best:.3f}")
+    bar.set_postfix(score=f"{checkpoints.latest['score']:.3f}", best=f"{checkpoints.best:.3f}")
 
 
 # -- everything random, and the environment --------------------------------------------------------

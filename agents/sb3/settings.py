@@ -3,22 +3,16 @@
 from __future__ import annotations
 
 import dataclasses
-import hashlib
-import inspect
-import json
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import gymnasium as gym
-
 from agents.cli import Json, Spec, making
+from agents.runs import as_json, reward_of
 from agents.sb3.algorithms import ALGORITHMS, OURS, algorithm, check_keywords, hyperparams
 from textgym.errors import whole_number
 from textgym.registration import full_id
-from textgym.rewards import SCHEDULES, spelt_out
 from textgym.rewards.base import number
 from textgym.sb3.encoders import policy_kwargs
 
@@ -103,11 +97,10 @@ def resolve(args: TrainArgs) -> dict[str, Any]:
     check_keywords(args.algo, {name: value for name, value in merged.items() if name not in OURS})
     with making(f"the encoder with encoder_kwargs {merged['encoder_kwargs']}"):
         policy_kwargs(merged["encoder"], algo=algorithm(args.algo).name, **merged["encoder_kwargs"])
-    reward = args.reward if args.reward is not None else gym.spec(id.rpartition(":")[2]).kwargs["reward"]
     settings = {f.name: getattr(args, f.name) for f in dataclasses.fields(args)}
     settings |= {
         "env": id,
-        "reward": with_gamma(reward, args.gamma),
+        "reward": reward_of(id, args.reward, args.gamma),
         "env_kwargs": dict(args.env_kwargs),
         "encoder": merged.pop("encoder"),
         "encoder_kwargs": merged.pop("encoder_kwargs"),
@@ -119,12 +112,7 @@ def resolve(args: TrainArgs) -> dict[str, Any]:
         "folder": None if args.folder is None else str(args.folder),
     }
     _check(settings)
-    try:
-        return json.loads(json.dumps(settings))
-    except TypeError as error:
-        raise TypeError(
-            f"a run's settings are JSON values, so that it can be resumed ({error}): give rewards and tasks by name"
-        ) from error
+    return as_json(settings)
 
 
 def _check(settings: Mapping[str, Any]) -> None:
@@ -140,40 +128,3 @@ def _check(settings: Mapping[str, Any]) -> None:
             f"steps={settings['steps']} leaves no reinforcement learning: the value head alone trains for the first "
             f"critic_start={settings['critic_start']} of them; give more steps, or a smaller critic_start"
         )
-    for name in ("split", "reward"):
-        if name in settings["env_kwargs"]:
-            raise ValueError(f"{name!r} is none of env_kwargs: training is on split 'train', the reward is --reward")
-
-
-def with_gamma(reward: Any, gamma: float) -> Any:
-    """The reward's specification with the agent's discount given to every schedule that takes ``gamma``, at any depth.
-
-    Raises:
-        ValueError: it names another one.
-    """
-    if isinstance(reward, (list, tuple)):
-        return [with_gamma(each, gamma) for each in reward]
-    if not isinstance(reward, (str, Mapping)):
-        return reward
-    spec = spelt_out(reward)
-    if spec.get("gamma", gamma) != gamma:
-        raise ValueError(f"the reward {spec} has gamma={spec['gamma']}, the agent gamma={gamma}: give one value")
-    given = {name: with_gamma(spec[name], gamma) for name in ("reward", "base") if name in spec}
-    if _takes_gamma(str(spec.get("name"))):
-        given["gamma"] = gamma
-    changed = {**spec, **given}
-    return reward if changed == spec else changed
-
-
-def _takes_gamma(name: str) -> bool:
-    return name in SCHEDULES and "gamma" in inspect.signature(SCHEDULES[name]).parameters
-
-
-def default_folder(settings: Mapping[str, Any]) -> Path:
-    """runs/<env>-<algo>-<reward>-s<seed>; a reward of many words is cut and told apart by 6 digits of its hash."""
-    reward = settings["reward"]
-    text = reward if isinstance(reward, str) else json.dumps(reward, sort_keys=True)
-    slug = re.sub(r"[^A-Za-z0-9.]+", "_", text).strip("_")
-    if not isinstance(reward, str):
-        slug = f"{slug[:24].rstrip('_')}-{hashlib.sha256(text.encode()).hexdigest()[:6]}"
-    return Path("runs") / f"{settings['env'].rpartition('/')[2]}-{settings['algo']}-{slug}-s{settings['seed']}"

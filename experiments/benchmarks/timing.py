@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -53,3 +53,14 @@ def compare(
                 f()
             times[r, i] = (time.perf_counter() - start) / calls
     return Ratio(float(np.median(times[:, 0])), float(np.median(times[:, 1])), times[:, 1] / times[:, 0])
+
+
+def in_turns(functions: Sequence[Callable[[], object]], rounds: int) -> np.ndarray:
+    """Seconds of one call of each of k functions in each round, (rounds, k); a round before them is not timed."""
+    times = np.empty((rounds + 1, len(functions)))
+    for r in range(rounds + 1):
+        for i, function in enumerate(functions):
+            start = time.perf_counter()
+            function()
+            times[r, i] = time.perf_counter() - start
+    return times[1:]

@@ -5,13 +5,18 @@ from __future__ import annotations
 import sys
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from textgym.episode import Episode, Step
 from textgym.errors import RewardError, load_object, said
+from textgym.metrics import compiled
 from textgym.replay import replay
 from textgym.running import Recipe, RunningState, described
+
+if TYPE_CHECKING:
+    from textgym.metrics.compiled.rows import CompiledRows
 
 
 class Progress(ABC):
@@ -124,8 +129,14 @@ class Metric(BatchMetric):
         """The metric of a finished text."""
         return self.start(episode).push(text)
 
+    def compiled_rows(self, n: int) -> CompiledRows | None:
+        """n rows followed by compiled code, which is asked for where it pays; None: there is none for this metric."""
+        return None
+
     def score_all(self, texts: Sequence[str], episodes: Sequence[Episode]) -> list[float]:
         """:meth:`score` of each text."""
+        if rows := compiled.pays_for(texts) and self.compiled_rows(len(texts)):
+            return rows.score_all(texts, episodes)
         return [float(self.score(text, episode)) for text, episode in zip(texts, episodes, strict=True)]
 
     def score_rows(self, step):
@@ -147,7 +158,7 @@ class Metric(BatchMetric):
         )
 
     def start_rows(self, n: int, vocabulary=None) -> BatchProgress:
-        return _RowByRow(self, n)
+        return (compiled.pays(n) and self.compiled_rows(n)) or _RowByRow(self, n)
 
 
 class _RowByRow(BatchProgress):
@@ -166,6 +177,14 @@ class _RowByRow(BatchProgress):
                 self.progress[row] = start(episode)
             except Exception as error:
                 raise self.metric._failed(error, row, episode, "at its start") from error
+
+    def set_state(self, saved):
+        if "texts" not in saved:
+            return super().set_state(saved)
+        for row, (episode, text) in enumerate(zip(saved["episodes"], saved["texts"], strict=True)):
+            if episode is not None:  # saved by compiled rows
+                self.progress[row] = self.metric.start(episode)
+                self.progress[row].push(text)
 
     def value(self, step):
         progress, pieces, provisional = self.progress, step.pieces, step.provisional

@@ -47,9 +47,16 @@ class EditDistance(Metric):
         each = [EditProgress(self.unit, self.form, reference) for reference in episode.references]
         return nearest(self, each)
 
+    def compiled_rows(self, n):
+        if type(self) is not EditDistance:  # a subclass may compute something else
+            return None
+        from textgym.metrics.compiled.edit_distance import EditDistanceRows
+
+        return EditDistanceRows(self, n, optimistic=False)
+
 
 Column = tuple[int, int, int]
-"""A column of the table: the vertical differences +1 and -1 as bits (bit i: of cell i + 1), and the bottom cell."""
+"""A column of the table: the vertical differences +1 and -1 as bits (bit i: of cell i + 1), and the top cell."""
 
 
 class Pattern(Recipe):
@@ -67,29 +74,23 @@ class Pattern(Recipe):
         for i, symbol in enumerate(reference):
             self.positions[symbol] = self.positions.get(symbol, 0) | 1 << i
         self.length = len(reference)
-        self.first: Column = ((1 << self.length) - 1, 0, self.length)
+        self.first: Column = ((1 << self.length) - 1, 0, 0)
 
     def advance(self, column: Column, symbols: Sequence[str]) -> Column:
         """The column after ``symbols`` more."""
-        plus, minus, distance = column
+        plus, minus, top = column
         every = self.first[0]
-        if not every:
-            return 0, 0, distance + len(symbols)
-        last = 1 << self.length - 1
+        ones = every << 1 | 1
         get = self.positions.get
         for symbol in symbols:
             match = get(symbol, 0)
-            diagonal = (((match & plus) + plus) ^ plus) | match | minus
-            up = minus | ~(diagonal | plus) & every  # horizontal difference +1
-            down = plus & diagonal  # horizontal difference -1
-            if up & last:
-                distance += 1
-            elif down & last:
-                distance -= 1
-            up = up << 1 | 1  # the top row of the table grows by one a symbol
-            plus = (down << 1 | ~(diagonal | up)) & every
-            minus = up & diagonal & every
-        return plus, minus, distance
+            diagonal = (((match & plus) + plus) ^ plus) | match | minus  # the diagonal difference is 0
+            # horizontal difference +1, moved by one cell; the top row of the table grows by one a symbol
+            up = ((diagonal | plus) ^ minus) << 1 ^ ones
+            plus = (plus & diagonal) << 1 | (diagonal | up) ^ ones
+            minus = diagonal & up
+            # bits beyond the reference change none below them: it is enough to drop them in the end
+        return plus & every, minus & every, top + len(symbols)
 
 
 @lru_cache(maxsize=4096)
@@ -121,7 +122,14 @@ class EditProgress(Progress):
         return rate if self.form == "rate" else max(0.0, 1.0 - rate)
 
     def distance(self, column: Column) -> int:
-        return column[2]
+        """What the value is made of: the bottom cell."""
+        return bottom(column)
+
+
+def bottom(column: Column) -> int:
+    """The bottom cell: the distance of the text to the whole reference."""
+    plus, minus, top = column
+    return top + plus.bit_count() - minus.bit_count()
 
 
 def nearest(metric: EditDistance, each: Sequence[Progress]) -> Progress:

@@ -80,19 +80,26 @@ class NgramMatches:
 
     def replace_open(self, final: tuple[str, ...], open: tuple[str, ...]) -> None:
         """The tokens that were open are now ``final + open``; of these, ``open`` may still be replaced."""
-        tokens = final + open if final else open
-        kept = 0
-        for old, new in zip(self.open, tokens):  # noqa: B905 (one may have more tokens)
-            if old != new:
-                break
-            kept += 1
-        if kept < len(self.open):
-            self._drop(len(self.open) - kept)
-        if kept < len(tokens):
-            self._append(tokens[kept:])
+        if final == self.open:  # a new word, most often
+            if open:
+                self._append(open)
+        else:
+            self._replace(self.open, final + open)
         if final:
             del self.ends[: len(final)]
         self.open = open
+
+    def _replace(self, tokens: tuple[str, ...], by: tuple[str, ...]) -> None:
+        """``tokens``, the last ones, become ``by``."""
+        kept = 0
+        for old, new in zip(tokens, by):  # noqa: B905 (one may have more tokens)
+            if old != new:
+                break
+            kept += 1
+        if kept < len(tokens):
+            self._drop(len(tokens) - kept)
+        if kept < len(by):
+            self._append(by[kept:])
 
     def _append(self, tokens: tuple[str, ...]) -> None:
         trie, left, matches, ends = self.trie, self.left, self.matches, self.ends

@@ -38,27 +38,58 @@ class OptimisticEditDistance(EditDistance):
     def start(self, episode):
         return nearest(self, [_Optimistic(self.unit, self.form, reference) for reference in episode.references])
 
+    def compiled_rows(self, n):
+        if type(self) is not OptimisticEditDistance:
+            return None
+        from textgym.metrics.compiled.edit_distance import EditDistanceRows
+
+        return EditDistanceRows(self, n, optimistic=True)
+
 
 class _Optimistic(EditProgress):
+    def __init__(self, unit, form, reference):
+        super().__init__(unit, form, reference)
+        self.right = 0  # committed symbols less the smallest cell: never falls
+
     def distance(self, column):
         """The smallest cell of the column.
 
-        Eight cells at a time: for a reference of 64 symbols twice as fast as the plain program, for 1024 eight times;
-        for 10 the plain one is no slower.
+        No cell is smaller than its distance from the diagonal: those near it are looked at, 64 at a time.
         """
-        plus, minus, bottom = column
-        level = lowest = bottom - plus.bit_count() + minus.bit_count()  # the top cell
-        size = minus.bit_length() + 7 >> 3  # below the last -1 nothing is lower
-        plus &= (1 << 8 * size) - 1
-        depths, counts = _tables()
-        for up, down in zip(plus.to_bytes(size, "little"), minus.to_bytes(size, "little"), strict=True):
-            if down:
-                low = level - depths[up << 8 | down]
-                if low < lowest:
-                    lowest = low
-                level -= counts[down]
-            level += counts[up]
+        plus, minus, top = column
+        first = self.right
+        lowest = top - first  # or less
+        above = (1 << first) - 1
+        level = top + (plus & above).bit_count() - (minus & above).bit_count()  # cell ``first``, not smaller
+        near = (1 << 2 * lowest) - 1
+        plus, minus = plus >> first & near, minus >> first & near
+        for start in range(0, minus.bit_length(), 64):  # below the last -1 nothing is smaller
+            up, down = plus >> start & _WORD, minus >> start & _WORD
+            falls = down.bit_count()
+            if level - falls < lowest:
+                lowest = min(lowest, level - _depth(up, down))
+            level += up.bit_count() - falls
+        self.right = max(first, self.column[2] - lowest)
         return lowest
+
+
+def _depth(plus: int, minus: int) -> int:
+    """How far 64 cells go below the one above them."""
+    depths, counts = _tables()
+    level = deepest = 0
+    size = minus.bit_length() + 7 >> 3
+    plus &= (1 << 8 * size) - 1
+    for up, down in zip(plus.to_bytes(size, "little"), minus.to_bytes(size, "little"), strict=True):
+        if down:
+            depth = depths[up << 8 | down] - level
+            if depth > deepest:
+                deepest = depth
+            level -= counts[down]
+        level += counts[up]
+    return deepest
+
+
+_WORD = (1 << 64) - 1
 
 
 @lru_cache(maxsize=1)

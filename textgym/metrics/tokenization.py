@@ -24,6 +24,7 @@ MEMO_TEXTS, MEMO_LENGTH = 1 << 14, 64  # tokens of that many texts of up to that
 # the ASCII symbols that 13a and zh make tokens of their own, wherever they stand: not the apostrophe , - .
 SYMBOLS = frozenset('!"#$%&()*+/:;<=>?@[\\]^_`{|}~')
 ANY_SYMBOL = re.compile(f"[{re.escape(''.join(SYMBOLS))}]")
+ANY_DIGIT = re.compile("[0-9]")
 AFTER_NO_DIGIT = re.compile(r"([^0-9])([.,])"), r"\1 \2 "
 BEFORE_NO_DIGIT = re.compile(r"([.,])([^0-9])"), r" \1 \2"
 DASH_AFTER_DIGIT = re.compile("(?<=[0-9])-"), " - "
@@ -42,14 +43,19 @@ class Tokenization(Recipe, ABC):
 
     Attributes:
         strips_left: white space before the first token is no left context of it.
+        ends_alike: white space after a text that ends in none changes no token of it.
+        begun: piece -> the token that it begins, if it is a space and a plain word (see :meth:`_plain`); "" if it is
+            a plain word; None if it is anything else.
     """
 
     name: str
     strips_left = False
+    ends_alike = True
 
     def __init__(self, lowercase: bool = False):
         self.lowercase = lowercase
-        self.kinds = _Kinds(self._kind)
+        self.kinds = _Remembered(self._kind)
+        self.begun = _Remembered(self._begun)
         self._remembered = lru_cache(MEMO_TEXTS)(self._tokens)
         self._remembered_last = lru_cache(MEMO_TEXTS)(self._last_boundary)
 
@@ -102,9 +108,18 @@ class Tokenization(Recipe, ABC):
         # a capital sigma is lower-cased by the letters around it, also across ":" and the like
         return INSIDE if self.lowercase and f"A{character}Σ".lower().endswith("ς") else SEPARATOR
 
+    def _begun(self, piece: str) -> str | None:
+        if not piece or piece[-1].isspace() or not self._plain(word := piece.removeprefix(" ")):
+            return None
+        return "" if word == piece else word.lower() if self.lowercase else word
+
     @abstractmethod
     def _spaced(self, text: str) -> str:
         """The text with white space between its tokens."""
+
+    @abstractmethod
+    def _plain(self, text: str) -> bool:
+        """Whether the text, which is not empty, is one token, and so are several such texts put together."""
 
     def _separates(self, character: str) -> bool:
         """Whether no token, and no rule, reaches across the character, which is no white space."""
@@ -115,15 +130,19 @@ class Tokenization(Recipe, ABC):
         return False
 
 
-class _Kinds(dict):
-    """character -> its kind, found when first asked for."""
+class _Remembered(dict):
+    """A function of short texts, called once for each of the last few thousand."""
 
-    def __init__(self, kind_of):
-        self.kind_of = kind_of
+    def __init__(self, function):
+        self.function = function
 
-    def __missing__(self, character):
-        kind = self[character] = self.kind_of(character)
-        return kind
+    def __missing__(self, text):
+        value = self.function(text)
+        if len(text) <= MEMO_LENGTH:
+            if len(self) >= MEMO_TEXTS:
+                self.clear()
+            self[text] = value
+        return value
 
 
 class _WhiteSpace(Tokenization):
@@ -132,12 +151,18 @@ class _WhiteSpace(Tokenization):
     def _spaced(self, text):
         return text
 
+    def _plain(self, text):
+        return text.split() == [text]
+
 
 class _Characters(Tokenization):
     name = "char"
 
     def _spaced(self, text):
         return " ".join(text)
+
+    def _plain(self, text):
+        return False
 
     def _separates(self, character):
         return True
@@ -155,9 +180,14 @@ class _Mteval13a(Tokenization):
         if "&" in text:
             for entity, meaning in (("&quot;", '"'), ("&amp;", "&"), ("&lt;", "<"), ("&gt;", ">")):
                 text = text.replace(entity, meaning)
+        if not ANY_DIGIT.search(text):
+            return text.translate(_SPACED_PUNCTUATION)
         if ANY_SYMBOL.search(text):
             text = text.translate(_SPACED_SYMBOLS)
         return _split_western(f" {text} ")
+
+    def _plain(self, text):
+        return text.isalnum()
 
     def _separates(self, character):
         return character in SYMBOLS and character not in "&;<>"  # those may be part of <skipped> or an entity
@@ -171,9 +201,13 @@ class _Chinese(Tokenization):
 
     name = "zh"
     strips_left = True
+    ends_alike = False  # the last of "5." is split off when white space follows
 
     def _spaced(self, text):
         return _split_western(text.translate(_SPACED_CHINESE))
+
+    def _plain(self, text):
+        return text.isalnum() and not any(map(self._separates, text))
 
     def _separates(self, character):
         return character in SYMBOLS or _is_chinese(ord(character))
@@ -183,6 +217,7 @@ class _International(Tokenization):
     """mteval-v14: Unicode's symbols, and punctuation that does not stand between two numbers, are tokens."""
 
     name = "intl"
+    ends_alike = False  # as in zh
 
     def __init__(self, lowercase=False):
         try:
@@ -203,6 +238,9 @@ class _International(Tokenization):
         for pattern, replacement in self.rules:
             text = pattern.sub(replacement, text)
         return text
+
+    def _plain(self, text):
+        return text.isalpha()
 
     def _separates(self, character):
         return bool(self.symbol.match(character))
@@ -230,6 +268,7 @@ class _SpacedChinese(dict):
 
 
 _SPACED_SYMBOLS = {ord(symbol): f" {symbol} " for symbol in SYMBOLS}
+_SPACED_PUNCTUATION = _SPACED_SYMBOLS | {ord(mark): f" {mark} " for mark in ".,"}  # of a text without digits
 _SPACED_CHINESE = _SpacedChinese(_SPACED_SYMBOLS)
 
 TOKENIZATIONS = {kind.name: kind for kind in (_Mteval13a, _International, _Chinese, _Characters, _WhiteSpace)}
@@ -251,11 +290,16 @@ def tokenization(name: str, lowercase: bool = False) -> Tokenization:
 
 
 class TokenStream:
-    """The tokens of a growing text."""
+    """The tokens of a growing text.
+
+    Most pieces are plain words, or parts of them. What these do is known without looking at the tail again.
+    """
 
     def __init__(self, tokenization: Tokenization):
         self.tokenization = tokenization
         self.tail = ""  # the committed text behind the last boundary, after one space unless it is the whole text
+        self.in_word = True  # the tail is a plain word, which may go on, or blank
+        self.open: tuple[str, ...] | None = ()  # the tail's tokens if a space comes next; None: look again
 
     def push(self, piece: str, provisional: str = "") -> tuple[tuple[str, ...], tuple[str, ...]]:
         """Append a piece.
@@ -269,6 +313,19 @@ class TokenStream:
             open: the tokens after them, until the next push. All the ``final`` so far and ``open`` together
                 are the tokens of ``committed + provisional``.
         """
+        begun, final = self.tokenization.begun[piece], self.open
+        if begun and final is not None and not provisional:
+            self.tail, self.in_word = piece, True
+            self.open = open = (begun,)
+            return final, open
+        if begun == "" and self.in_word and not provisional:
+            self.tail += piece
+            word = self.tail.lstrip()
+            self.open = open = (word.lower() if self.tokenization.lowercase else word,)
+            return (), open
+        return self._push(piece, provisional)
+
+    def _push(self, piece: str, provisional: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
         tokenization, text = self.tokenization, self.tail
         final = ()
         if piece:
@@ -278,9 +335,15 @@ class TokenStream:
                 text = text.lstrip()
             boundary = tokenization.boundary(text, start)
             if boundary:
-                final = tokenization.tokens(text[:boundary])
+                known = boundary == start + 1 and self.open is not None and text[start].isspace()
+                final = self.open if known else tokenization.tokens(text[:boundary])
                 text = " " + text[boundary:]
             self.tail = text
-        if not text:
-            return final, tokenization.whole(provisional)
-        return final, tokenization.tokens((text + provisional).rstrip())
+        if text:
+            open = tokenization.tokens((text + provisional).rstrip())
+        else:
+            open = tokenization.whole(provisional)
+        self.in_word = not text.strip() or tokenization.begun[text] is not None
+        known = self.in_word or (tokenization.ends_alike and not text[-1].isspace())
+        self.open = open if known and not provisional else None
+        return final, open

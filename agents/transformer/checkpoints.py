@@ -1,0 +1,133 @@
+"""Checkpoints of the Transformer trainer: files that are whole or not there, and that are safe to read."""
+
+from __future__ import annotations
+
+import pickle
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from agents.evaluation import evaluate, evaluation_env
+from agents.files import replacing
+from agents.runs import Evaluations
+from agents.transformer.agent import PolicyAgent
+from agents.transformer.model import Decoder, DecoderConfig
+from agents.transformer.policy import Policy
+from agents.transformer.sampling import Sampling
+from agents.transformer.trainer import Trainer
+
+FORMAT = "textgym-transformer-1"
+
+
+class Checkpoints(Evaluations):
+    """The evaluations of a run, and the policies that belong to them.
+
+    At every evaluation, in this order: best.pt (if the true score is the best yet), last.pt, a line of evaluations.csv.
+    best.pt has policy, settings and evaluations so far; last.pt also all that the trainer needs to go on exactly.
+
+    Args:
+        folder: the run's.
+        config: its config.json.
+        sampling: how sampled texts are drawn, as in training.
+    """
+
+    def __init__(self, folder: Path, config: dict[str, Any], sampling: Sampling):
+        super().__init__(folder, config["seed"])
+        self.config, self.sampling, self.episodes = config, sampling, config["eval_episodes"]
+        self.env = evaluation_env(
+            config["env"], num_envs=min(self.episodes, 128), reward=config["reward"], **config["env_kwargs"]
+        )
+
+    def evaluate(self, policy: Policy, event: str, trainer: Trainer | None = None) -> dict[str, Any]:
+        """Evaluate and save; returns the line of evaluations.csv.
+
+        Args:
+            event: start, warm_start or train.
+            trainer: None before there is one: then there is no last.pt, and the run begins anew when it is resumed.
+        """
+        greedy, sampled = (
+            evaluate(PolicyAgent(policy, self.env.prompt_length, sampling), self.env, self.episodes)
+            for sampling in (None, self.sampling)
+        )
+        tokens = 0 if trainer is None else trainer.tokens
+        better = self.record(event, tokens, greedy.summary(), sampled.mean_score)
+        saved = {"format": FORMAT, "config": self.config, "policy": policy.state_dict(), "history": self.history}
+        if better:
+            self._save("best.pt", saved)
+        if trainer is not None:
+            self._save("last.pt", {**saved, "trainer": _of_trainer(trainer)})
+        self.append_line()
+        return self.latest
+
+    def _save(self, name: str, saved: dict[str, Any]) -> None:
+        with replacing(self.folder / name) as file:
+            torch.save(saved, file)
+
+    def restore(self, trainer: Trainer) -> None:
+        """Go on where last.pt was saved.
+
+        Raises:
+            ValueError: it has another network or vocabulary than this run.
+        """
+        path = self.folder / "last.pt"
+        saved = read_checkpoint(path)
+        for name in ("decoder", "vocabulary"):
+            if saved["config"][name] != self.config[name]:
+                raise ValueError(
+                    f"{path} is of another {name}: it has {saved['config'][name]}, this run {self.config[name]}"
+                )
+        state = saved["trainer"]
+        environment = pickle.loads(state["env"].numpy().tobytes())
+        trainer.load_state_dict({**state, "policy": saved["policy"], "env": environment})
+        self.restore_history(saved["history"])
+
+
+def _of_trainer(trainer: Trainer) -> dict[str, Any]:
+    """The trainer's state without the policy, in what ``torch.load(weights_only=True)`` reads.
+
+    The environment's has objects of metrics and rewards, a user's own among them: it is pickled apart, into bytes that
+    only resuming looks into.
+    """
+    state = trainer.state_dict()
+    del state["policy"]
+    state["env"] = torch.frombuffer(bytearray(pickle.dumps(state["env"])), dtype=torch.uint8)
+    return state
+
+
+def read_checkpoint(path: str | Path) -> dict[str, Any]:
+    """What is in a checkpoint, on the CPU: config, policy, history, and in last.pt trainer. No code in it is run.
+
+    Raises:
+        FileNotFoundError: no such file.
+        ValueError: it is no checkpoint of this trainer.
+    """
+    try:
+        saved = torch.load(path, map_location="cpu", weights_only=True)
+    except (pickle.UnpicklingError, RuntimeError, EOFError) as error:
+        raise ValueError(f"{path} is no checkpoint of agents.transformer.train: it cannot be read as one") from error
+    found = saved.get("format") if isinstance(saved, dict) else None
+    if found != FORMAT:
+        raise ValueError(f"{path} is no checkpoint of agents.transformer.train: its format is {found}, not {FORMAT}")
+    return saved
+
+
+def load_policy(path: str | Path, device: str | torch.device = "cpu") -> tuple[Decoder, dict[str, Any]]:
+    """The policy of a checkpoint, and the settings of its run.
+
+    Raises:
+        FileNotFoundError, ValueError: as :func:`read_checkpoint`.
+    """
+    saved = read_checkpoint(path)
+    policy = Decoder(DecoderConfig(**saved["config"]["decoder"]))
+    policy.load_state_dict(saved["policy"])
+    return policy.to(device).eval(), saved["config"]
+
+
+def load_agent(
+    path: str | Path, deterministic: bool = True, device: str | torch.device = "cpu", seed: int = 0
+) -> tuple[PolicyAgent, dict[str, Any]]:
+    """See :func:`agents.evaluation.load_agent`."""
+    policy, config = load_policy(path, device)
+    sampling = None if deterministic else Sampling(*(config[name] for name in ("temperature", "top_k", "top_p")))
+    return PolicyAgent(policy, config["prompt_length"], sampling, seed, config["vocabulary"]), config

@@ -1,0 +1,93 @@
+"""What a trainer needs of a network: read windows of tokens, say what may come next and what it is worth.
+
+A window is what the environment shows, with one column before it that begins every text: ``[BEGIN][prompt, padded on
+the left][text]``, int64 (B, C). BEGIN and PAD are both id V: column 0 is always seen, a PAD elsewhere never. The output
+of a column is about the token in the next one, so that text token t is chosen by the output of column ``prompt_length
++ t``: after an empty prompt that is a PAD, which sees BEGIN alone.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+
+import torch
+from torch import Tensor, nn
+
+
+class Policy(nn.Module, ABC):
+    """A policy and its value function over one trunk.
+
+    A network of one's own gives :meth:`hidden` and :meth:`heads`; it is then run on whole windows at every token. What
+    can go on from where it was gives :meth:`cache` too.
+
+    Attributes:
+        vocabulary_size: V; the network knows V + 1 ids, the last one being BEGIN and PAD.
+        columns: the longest windows it reads, BEGIN included; None: no limit.
+    """
+
+    vocabulary_size: int
+    columns: int | None = None
+
+    @abstractmethod
+    def hidden(self, tokens: Tensor) -> Tensor:
+        """The outputs (B, C, d) of the columns of windows ``tokens`` int64 (B, C)."""
+
+    @abstractmethod
+    def heads(self, hidden: Tensor) -> tuple[Tensor, Tensor]:
+        """Logits (..., V) of the next token, and the value (...) of the text so far, from outputs (..., d)."""
+
+    def cache(self, n: int, columns: int) -> Cache:
+        """What n windows of ``columns`` leave to go on from."""
+        return WholeWindows(self, n, columns)
+
+    def check(self, vocabulary_size: int, columns: int) -> None:
+        """Raise ``ValueError`` where it does not know ``vocabulary_size`` tokens, or not windows of ``columns``."""
+        if self.vocabulary_size != vocabulary_size:
+            raise ValueError(
+                f"the policy knows {self.vocabulary_size} tokens, the environment's vocabulary has {vocabulary_size}"
+            )
+        if self.columns is not None and self.columns < columns:
+            raise ValueError(
+                f"the policy reads at most {self.columns} columns; BEGIN, prompt and budget of the environment are "
+                f"{columns}"
+            )
+
+    @property
+    def device(self) -> torch.device:
+        return next(self.parameters()).device
+
+
+class Cache(ABC):
+    """n windows being written, each at its own column."""
+
+    @abstractmethod
+    def begin(self, rows: Tensor, tokens: Tensor, columns: Tensor) -> Tensor:
+        """Begin the windows ``tokens`` int64 (k, C') in ``rows`` int64 (k,), written up to and with ``columns`` (k,):
+        the outputs (k, d) of these columns."""
+
+    @abstractmethod
+    def append(self, tokens: Tensor, columns: Tensor) -> Tensor:
+        """Write ``tokens`` int64 (n,) into ``columns`` int64 (n,) of all rows: the outputs (n, d) of these columns."""
+
+
+class WholeWindows(Cache):
+    """For networks that cannot go on: every window is read again at every token."""
+
+    def __init__(self, policy: Policy, n: int, columns: int):
+        self.policy = policy
+        self.tokens = torch.full((n, columns), policy.vocabulary_size, device=policy.device)
+        self.rows = torch.arange(n, device=policy.device)
+
+    def begin(self, rows, tokens, columns):
+        self.tokens[rows] = self.policy.vocabulary_size
+        self.tokens[rows, : tokens.shape[1]] = tokens
+        return self.policy.hidden(tokens)[torch.arange(len(rows), device=rows.device), columns]
+
+    def append(self, tokens, columns):
+        self.tokens[self.rows, columns] = tokens
+        return self.policy.hidden(self.tokens[:, : int(columns.max()) + 1])[self.rows, columns]
+
+
+def windows(observations: Tensor, pad: int) -> Tensor:
+    """Observations (B, L) of the environment as windows int64 (B, 1 + L)."""
+    return torch.nn.functional.pad(observations.long(), (1, 0), value=pad)

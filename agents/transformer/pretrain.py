@@ -1,0 +1,97 @@
+"""Maximum likelihood on a task's references: teacher forcing, one forward for all tokens of a batch of texts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from agents.transformer.policy import Policy, windows
+from agents.transformer.schedules import learning_rate
+from textgym.arrays import put_ragged
+from textgym.tasks import Task
+
+
+def reference_windows(task: Task, rng: np.random.Generator, count: int) -> tuple[Tensor, Tensor]:
+    """``count`` texts of the task's split: windows int64 (count, C) with a reference and EOS written, and how many
+    tokens each has, int64 (count,). Of several references one is drawn; episodes without any are passed over.
+
+    Raises:
+        ValueError: of 100 episodes none has a reference.
+    """
+    prompts, references, empty = [], [], 0
+    while len(references) < count:
+        episode = task.sample(rng)
+        if episode.references:
+            prompts.append(episode.prompt)
+            references.append(episode.references[int(rng.random() * len(episode.references))])
+        elif (empty := empty + 1) >= 100 and not references:
+            raise ValueError(f"{type(task).__name__} has no references to learn from")
+    vocabulary = task.vocabulary
+    rows = np.full((count, task.prompt_length + task.budget), vocabulary.pad, np.int64)
+    put_ragged(rows, range(count), *vocabulary.encode_flat(prompts), fill=vocabulary.pad, end=task.prompt_length)
+    text = np.full((count, task.budget), vocabulary.pad, np.int64)
+    ids, sizes = vocabulary.encode_flat(references)
+    put_ragged(text, range(count), ids, sizes, fill=vocabulary.pad)
+    text[np.arange(count), sizes] = vocabulary.eos
+    rows[:, task.prompt_length :] = text
+    return windows(torch.from_numpy(rows), vocabulary.pad), torch.tensor(sizes) + 1
+
+
+def likelihood_loss(policy: Policy, tokens: Tensor, lengths: Tensor, prompt_length: int) -> Tensor:
+    """Mean negative log-likelihood, in nats, of the text tokens of windows (B, C), ``lengths`` (B,) each."""
+    width = prompt_length + int(lengths.max())
+    columns = torch.arange(width, device=tokens.device)
+    chosen = (columns >= prompt_length) & (columns < prompt_length + lengths[:, None])  # (B, width)
+    logits, _ = policy.heads(policy.hidden(tokens[:, :width])[chosen])
+    return F.cross_entropy(logits.float(), tokens[:, 1 : width + 1][chosen])
+
+
+def pretrain(
+    policy: Policy,
+    task: Task,
+    updates: int,
+    *,
+    batch: int = 64,
+    rate: float = 1e-3,
+    decay: str = "linear",
+    warmup: int = 0,
+    weight_decay: float = 0.01,
+    max_norm: float = 1.0,
+    seed: int = 0,
+    progress: Callable[[int, float], None] = lambda update, loss: None,
+) -> float:
+    """Raise the likelihood of the references of ``task``'s split.
+
+    Args:
+        updates: steps of AdamW.
+        batch: texts of each.
+        rate, decay, warmup: of :func:`~agents.transformer.schedules.learning_rate`.
+        progress: is told the number and the loss of each update.
+
+    Returns:
+        The mean loss of the last tenth of the updates, in nats a token.
+
+    Raises:
+        FloatingPointError: a loss that is no finite number.
+    """
+    rng = np.random.default_rng([seed, 1])  # not the stream of the environments
+    optimizer = torch.optim.AdamW(policy.parameters(), rate, weight_decay=weight_decay)
+    losses = []
+    for update in range(updates):
+        for group in optimizer.param_groups:
+            group["lr"] = learning_rate(rate, update, updates, decay, warmup)
+        tokens, lengths = (each.to(policy.device) for each in reference_windows(task, rng, batch))
+        loss = likelihood_loss(policy, tokens, lengths, task.prompt_length)
+        if not torch.isfinite(loss):
+            raise FloatingPointError(f"the likelihood loss is {float(loss)} in update {update}")
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(policy.parameters(), max_norm)
+        optimizer.step()
+        losses.append(loss.item())
+        progress(update, losses[-1])
+    return float(np.mean(losses[-max(1, updates // 10) :])) if losses else float("nan")

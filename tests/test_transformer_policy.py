@@ -1,0 +1,185 @@
+"""The Transformer policy: what is cached, what is sampled and what the update computes are one distribution."""
+
+import gymnasium as gym
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+import textgym
+from agents.transformer.advantages import gae
+from agents.transformer.model import POSITIONS, Decoder, DecoderConfig
+from agents.transformer.policy import Policy, windows
+from agents.transformer.rollout import Writer
+from agents.transformer.sampling import BLOCK, Sampling, draw
+from agents.transformer.update import as_batch, evaluate_tokens, minibatches
+
+PROMPT, BUDGET, V = 7, 12, 20
+
+
+class Recurrent(Policy):
+    """A network of a user's own: no cache, and nothing said of positions."""
+
+    def __init__(self, vocabulary_size, width=16):
+        super().__init__()
+        self.vocabulary_size = vocabulary_size
+        self.embedding = nn.Embedding(vocabulary_size + 1, width)
+        self.rnn = nn.GRU(width, width, batch_first=True)
+        self.out = nn.Linear(width, vocabulary_size + 1)
+
+    def hidden(self, tokens):
+        return self.rnn(self.embedding(tokens))[0]
+
+    def heads(self, hidden):
+        return self.out(hidden)[..., :-1], self.out(hidden)[..., -1]
+
+
+def decoder(vocabulary_size=V, columns=1 + PROMPT + BUDGET, seed=0, **sizes):
+    torch.manual_seed(seed)
+    return Decoder(DecoderConfig(vocabulary_size, columns, **{"width": 32, **sizes}))
+
+
+def prompts(n, generator):
+    """Windows (n, C) with prompts of random lengths, empty ones among them, and no text."""
+    observations = torch.full((n, PROMPT + BUDGET), V)
+    for row in observations:
+        size = int(torch.randint(0, PROMPT + 1, (), generator=generator))
+        row[PROMPT - size : PROMPT] = torch.randint(0, V, (size,), generator=generator)
+    return windows(observations, V)
+
+
+def writer(env_id, policy=None, sampling=None, seed=0, n=8, **kwargs):
+    env = gym.make_vec(env_id, num_envs=n, autoreset_mode="SameStep", **kwargs)
+    policy = policy or decoder(env.vocabulary.size, 1 + env.prompt_length + env.budget)
+    return Writer(env, policy, sampling or Sampling(), torch.Generator().manual_seed(seed), seed=seed)
+
+
+@pytest.mark.parametrize("positions", POSITIONS)
+def test_cached_outputs_are_those_of_whole_windows(positions):
+    generator, n = torch.Generator().manual_seed(0), 5
+    model = decoder(positions=positions).double().eval()
+    tokens, lengths, rows = prompts(n, generator), torch.zeros(n, dtype=torch.long), torch.arange(n)
+    cache = model.cache(n, 1 + PROMPT + BUDGET)
+    with torch.no_grad():
+        output = cache.begin(rows, tokens[:, : PROMPT + 1], torch.full((n,), PROMPT))
+        for _ in range(80):
+            torch.testing.assert_close(output, model.hidden(tokens)[rows, PROMPT + lengths], rtol=0, atol=1e-10)
+            new = torch.randint(0, V, (n,), generator=generator)
+            lengths += 1
+            tokens[rows, PROMPT + lengths] = new
+            output = cache.append(new, PROMPT + lengths)
+            over = (lengths == BUDGET - 1) | (torch.rand(n, generator=generator) < 0.2)
+            if over.any():
+                tokens[over] = prompts(int(over.sum()), generator)
+                lengths[over] = torch.randint(0, 3, (int(over.sum()),), generator=generator)  # some begin with a text
+                for row in over.nonzero().flatten().tolist():
+                    tokens[row, PROMPT + 1 : PROMPT + 1 + lengths[row]] = 3
+                width = PROMPT + 1 + int(lengths[over].max())
+                output[over] = cache.begin(over.nonzero().flatten(), tokens[over, :width], PROMPT + lengths[over])
+
+
+def test_padding_does_not_change_what_is_said():
+    model = decoder().eval()
+    tokens = windows(torch.tensor([[V, V, V, 3, 1, 4, 1, 5]]), V)
+    tight = torch.cat([tokens[:, :1], tokens[:, 4:]], 1)
+    torch.testing.assert_close(model.hidden(tokens)[:, 4:], model.hidden(tight)[:, 1:])
+
+
+@pytest.mark.parametrize(
+    "env_id, kwargs",
+    [("Copy", {}), ("Spelling", {}), ("Brackets", {"mask": "task"}), ("Password", {}), ("DocSummary", {})],
+)
+@pytest.mark.parametrize("sampling", [Sampling(), Sampling(0.7, top_k=3), Sampling(1.3, top_p=0.8)], ids=str)
+def test_the_first_ratio_is_1(env_id, kwargs, sampling):
+    texts = writer(f"textgym/{env_id}-v0", sampling=sampling, **kwargs)
+    optimizer = torch.optim.SGD(texts.policy.parameters(), 0.5)
+    for _ in range(3):  # parts of texts begun in earlier rollouts, by another policy
+        with torch.no_grad():
+            rollout = texts.collect(13)
+        advantages = gae(rollout.rewards, rollout.values, rollout.ended, rollout.last_values, 1.0, 0.95)
+        batch = as_batch(rollout, advantages, advantages + rollout.values, texts.prompt_length)
+        assert len(batch.parts) == 13 * 8
+        seen = []
+        for chosen in minibatches(batch, 40, torch.Generator().manual_seed(1)):
+            at = torch.isin(batch.parts, chosen).nonzero().flatten()
+            logits, values = evaluate_tokens(texts.policy, batch, chosen, at)
+            supports = None if batch.supports is None else batch.supports[at]
+            log_probs = sampling.log_probs(logits, supports).gather(1, batch.actions[at, None]).squeeze(1)
+            torch.testing.assert_close(log_probs, batch.log_probs[at], rtol=0, atol=1e-5)
+            torch.testing.assert_close(values, batch.values[at], rtol=0, atol=1e-5)
+            (log_probs * batch.advantages[at]).mean().backward()
+            seen += at.tolist()
+        assert sorted(seen) == list(range(13 * 8))
+        optimizer.step()
+        optimizer.zero_grad()
+
+
+def test_rollouts_are_what_the_environment_saw():
+    texts = writer("textgym/Spelling-v0", n=6, metrics=["cer"])
+    again = gym.make_vec("textgym/Spelling-v0", num_envs=6, autoreset_mode="SameStep", metrics=["cer"])
+    observations, _ = again.reset(seed=0)
+    finished = 0
+    for _ in range(4):
+        with torch.no_grad():
+            rollout = texts.collect(9)
+        ends = []
+        for step in range(9):
+            observations, rewards, ended, _, infos = again.step(rollout.actions[step].numpy())
+            np.testing.assert_allclose(rollout.rewards[step], rewards, atol=1e-6)
+            np.testing.assert_array_equal(rollout.ended[step], ended)
+            ends += [(infos["final_obs"][row], infos["final_info"], row) for row in np.flatnonzero(ended)]
+        assert len(rollout.finished) == len(ends)
+        for episode, window, (observation, info, row) in zip(rollout.finished, rollout.windows, ends, strict=False):
+            np.testing.assert_array_equal(window[1:], observation)
+            assert episode["score"] == info["score"][row] and episode["cer"] == info["cer"][row]
+            assert episode["return"] == pytest.approx(sum(episode["terms"].values()), abs=1e-5)
+            assert episode["length"] == (observation[again.prompt_length :] != again.vocabulary.pad).sum()
+        finished += len(ends)
+        np.testing.assert_array_equal(texts.windows[:, 1:], observations)
+    assert finished > 3
+
+
+def test_a_network_of_ones_own_writes_and_learns():
+    env = textgym.TextGenVectorEnv("textgym.tasks.spelling:Spelling", 4, autoreset_mode="SameStep", copy=False)
+    policy = Recurrent(env.vocabulary.size)
+    texts = Writer(env, policy, Sampling(), torch.Generator().manual_seed(0), seed=0)
+    with torch.no_grad():
+        rollout = texts.collect(20)
+    zeros = torch.zeros_like(rollout.values)
+    batch = as_batch(rollout, zeros, zeros, env.prompt_length)
+    every = torch.arange(len(batch.windows))
+    logits, values = evaluate_tokens(policy, batch, every, torch.arange(len(batch.parts)))
+    log_probs = Sampling().log_probs(logits, None).gather(1, batch.actions[:, None]).squeeze(1)
+    torch.testing.assert_close(log_probs, batch.log_probs, rtol=0, atol=1e-5)
+    torch.testing.assert_close(values, batch.values, rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("size", [5, 2 * BLOCK, 2 * BLOCK + 1, 1000])
+def test_tokens_are_drawn_with_their_probabilities(size):
+    generator = torch.Generator().manual_seed(0)
+    logits = torch.randn(1, size, generator=generator) * 2
+    logits[0, size // 2 :: 3] = float("-inf")
+    log_probs = logits.log_softmax(-1)
+    n = 200_000
+    counts = draw(log_probs.expand(n, -1), generator).bincount(minlength=size)
+    expected = log_probs[0].exp() * n
+    assert (counts[expected == 0] == 0).all()
+    tested = expected > 20
+    z = (counts - expected)[tested] / (expected[tested] * (1 - expected[tested] / n)).sqrt()
+    assert z.abs().max() < 5.0
+
+
+def test_truncation_keeps_the_likeliest():
+    logits = torch.tensor([[0.0, 3.0, 2.0, 1.0], [5.0, 0.0, 0.0, 5.0]])
+    legal = torch.tensor([[True, False, True, True], [True, True, True, True]])
+    assert Sampling(top_k=2).support(logits, None).tolist() == [[False, True, True, False], [True, False, False, True]]
+    assert Sampling(top_k=2).support(logits, legal).tolist()[0] == [False, False, True, True]
+    assert Sampling(top_p=0.5).support(logits, None).tolist()[0] == [False, True, False, False]
+    assert Sampling(top_p=1.0).support(logits, legal).tolist() == legal.tolist()
+    assert Sampling().support(logits, None) is None
+    log_probs = Sampling(2.0).log_probs(logits, legal)
+    torch.testing.assert_close(log_probs[0, 2] - log_probs[0, 3], torch.tensor(0.5))
+    torch.testing.assert_close(log_probs.exp().sum(-1), torch.ones(2))
+    for wrong in ({"temperature": 0}, {"top_k": 0}, {"top_p": 0.0}, {"top_p": 1.5}):
+        with pytest.raises(ValueError, match=next(iter(wrong))):
+            Sampling(**wrong)
