@@ -17,6 +17,7 @@ from agents.transformer.agent import PolicyAgent
 from agents.transformer.groups import Groups, joined, split, stacked
 from agents.transformer.model import Decoder, DecoderConfig
 from agents.transformer.pretrain import likelihood_loss, pretrain, reference_windows
+from agents.transformer.redistribution import sums
 from agents.transformer.rollout import Writer
 from agents.transformer.sampling import Sampling
 from agents.transformer.schedules import DECAYS, learning_rate
@@ -151,19 +152,18 @@ def test_a_loss_that_is_no_number_stops_before_the_policy_changes():
 def test_parts_of_texts_are_joined():
     env = make_env(n=4, group_size=2)
     policy = make_policy(env)
-    writer, groups = (
-        Writer(env, policy, Sampling(), torch.Generator().manual_seed(0), seed=0),
-        Groups(2, env.prompt_length),
-    )
+    writer, groups = Writer(env, policy, Sampling(), torch.Generator().manual_seed(0), seed=0), Groups(2)
     ends, texts = [], 0
     for _ in range(12):
         with torch.no_grad():
             rollout = writer.collect(5)
         ends += rollout.finished
-        whole = groups.add(rollout)
+        batch = as_batch(rollout, rollout.values, rollout.values, env.prompt_length)
+        whole = groups.add(rollout, batch)
         if whole is None:
             continue
-        batch, returns, names = whole
+        batch, names = whole
+        returns = sums(batch.rewards, batch.parts)
         assert names.tolist() == [name for name in names.tolist()[::2] for _ in range(2)]  # pairs
         texts += len(returns)
         sizes = batch.parts.bincount().tolist()

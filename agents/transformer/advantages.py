@@ -1,9 +1,18 @@
-"""What each token was worth: estimators over per-token rewards, all of the same shape, (N, n) steps by rows."""
+"""What each token was worth: estimators over per-token rewards, all of the same shape, (N, n) steps by rows.
+
+RLOO and GRPO compare whole texts: what they are given is the sum of a text's per-token rewards (Ahmadian et al. 2024
+take generating a text as one action; in GRPO with outcome supervision all tokens of a text share its advantage). So
+they cannot see when a reward was paid: "delta" and "terminal" are the same to them.
+"""
 
 from __future__ import annotations
 
 import torch
 from torch import Tensor
+
+from textgym.errors import one_of
+
+ESTIMATORS = ("gae", "n_step", "monte_carlo")
 
 
 def gae(rewards: Tensor, values: Tensor, ended: Tensor, last_values: Tensor, gamma: float, lam: float) -> Tensor:
@@ -46,6 +55,33 @@ def n_step(rewards: Tensor, values: Tensor, ended: Tensor, last_values: Tensor, 
             weight = weight * gamma * ~ended[k]
         advantages[t] = total + weight * following[k] - values[t]
     return advantages
+
+
+def estimate(
+    estimator: str,
+    rewards: Tensor,
+    values: Tensor,
+    ended: Tensor,
+    last_values: Tensor,
+    gamma: float,
+    lam: float,
+    n: int,
+) -> Tensor:
+    """Advantages by the name of their estimator, of ``ESTIMATORS``; ``lam`` is GAE's, ``n`` that of n-step returns."""
+    if one_of("estimator", estimator, ESTIMATORS) == "gae":
+        return gae(rewards, values, ended, last_values, gamma, lam)
+    if estimator == "n_step":
+        return n_step(rewards, values, ended, last_values, gamma, n)
+    return returns_to_go(rewards, ended, last_values, gamma) - values
+
+
+def on_grid(values: Tensor, parts: Tensor) -> tuple[Tensor, tuple[Tensor, Tensor]]:
+    """Values (M,) of E whole texts as steps by rows, a text a row: float (T, E), 0 behind their ends; and the places
+    of the M in it. ``parts``: int64 (M,), ascending in 0 .. E - 1."""
+    sizes = parts.bincount()
+    within = torch.arange(len(parts), device=parts.device) - (sizes.cumsum(0) - sizes)[parts]
+    grid = torch.zeros(int(sizes.max()), len(sizes), device=values.device, dtype=values.dtype)
+    return grid.index_put((within, parts), values), (within, parts)
 
 
 def leave_one_out(returns: Tensor, groups: Tensor) -> Tensor:

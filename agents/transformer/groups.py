@@ -1,4 +1,4 @@
-"""Groups: the texts that were written for one prompt, waiting for each other.
+"""Groups: the texts that were written for one prompt, waiting for each other; of size 1, whole texts.
 
 Rows go on writing while others of their group still write; a group is used when all of it is there. Each token keeps
 the log-probability with which it was drawn, so a text that was begun under an older policy is weighed as such.
@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from agents.transformer.rollout import Rollout
-from agents.transformer.update import Batch, as_batch
+from agents.transformer.update import Batch
 
 
 class Groups:
@@ -21,42 +21,39 @@ class Groups:
 
     Args:
         size: texts of a group.
-        prompt_length: columns of the prompt.
     """
 
-    def __init__(self, size: int, prompt_length: int):
-        self.size, self.prompt_length = size, prompt_length
+    def __init__(self, size: int):
+        self.size = size
         self.open: dict[int, list[Batch]] = {}  # row -> the parts of the text that it is writing
-        self.waiting: dict[int, list[tuple[Batch, float]]] = {}  # episode_id -> whole texts, and their returns
+        self.waiting: dict[int, list[Batch]] = {}  # episode_id -> whole texts
 
-    def add(self, rollout: Rollout) -> tuple[Batch, Tensor, Tensor] | None:
+    def add(self, rollout: Rollout, batch: Batch) -> tuple[Batch, Tensor] | None:
         """The whole groups that are there now, and taken away.
 
+        Args:
+            batch: the tokens of the rollout.
+
         Returns:
-            The tokens of their E texts; their returns float (E,) and groups int64 (E,). None: no group is whole.
+            The tokens of their E texts, and the groups of these int64 (E,). None: no group is whole.
         """
-        zeros = torch.zeros_like(rollout.rewards)
-        parts = split(as_batch(rollout, zeros, zeros, self.prompt_length))
-        for i, (part, row) in enumerate(zip(parts, rollout.rows.tolist(), strict=True)):
+        for i, (part, row) in enumerate(zip(split(batch), rollout.rows.tolist(), strict=True)):
             self.open.setdefault(row, []).append(part)
             if i < len(rollout.finished):  # those come first, in this order
-                episode = rollout.finished[i]
-                text = joined(self.open.pop(row))
-                self.waiting.setdefault(int(episode["episode_id"]), []).append((text, episode["return"]))
+                name = int(rollout.finished[i]["episode_id"])
+                self.waiting.setdefault(name, []).append(joined(self.open.pop(row)))
         whole = [name for name, texts in self.waiting.items() if len(texts) == self.size]
         if not whole:
             return None
-        texts = [(text, paid, name) for name in whole for text, paid in self.waiting.pop(name)]
-        returns = torch.tensor([paid for _, paid, _ in texts], device=zeros.device)
-        groups = torch.tensor([name for _, _, name in texts], device=zeros.device)
-        return stacked([text for text, _, _ in texts]), returns, groups
+        texts = [(text, name) for name in whole for text in self.waiting.pop(name)]
+        groups = torch.tensor([name for _, name in texts], device=batch.parts.device)
+        return stacked([text for text, _ in texts]), groups
 
     def state_dict(self) -> dict[str, Any]:
         """The texts that are here, as dicts of tensors."""
-        whole = {name: [(columns_of(text), paid) for text, paid in texts] for name, texts in self.waiting.items()}
         return {
             "open": {row: [columns_of(part) for part in parts] for row, parts in self.open.items()},
-            "waiting": whole,
+            "waiting": {name: [columns_of(text) for text in texts] for name, texts in self.waiting.items()},
         }
 
     def load_state_dict(self, state: dict[str, Any], device: torch.device) -> None:
@@ -66,7 +63,7 @@ class Groups:
             return Batch(**{name: each if each is None else each.to(device) for name, each in columns.items()})
 
         self.open = {row: [text(part) for part in parts] for row, parts in state["open"].items()}
-        self.waiting = {name: [(text(each), paid) for each, paid in texts] for name, texts in state["waiting"].items()}
+        self.waiting = {name: [text(each) for each in texts] for name, texts in state["waiting"].items()}
 
 
 def columns_of(batch: Batch) -> dict[str, Tensor | None]:

@@ -40,6 +40,15 @@ class Policy(nn.Module, ABC):
         """What n windows of ``columns`` leave to go on from."""
         return WholeWindows(self, n, columns)
 
+    def attention(self, tokens: Tensor, columns: Tensor) -> Tensor:
+        """How much the output of ``columns`` int64 (B,) looks at each column of windows (B, C), in the last layer, mean
+        of its heads: float (B, C). Only redistribution by attention asks for it.
+
+        Raises:
+            ValueError: it has no attention, or does not tell.
+        """
+        raise ValueError(f"{type(self).__name__} tells of no attention by which rewards could be redistributed")
+
     def check(self, vocabulary_size: int, columns: int) -> None:
         """Raise ``ValueError`` where it does not know ``vocabulary_size`` tokens, or not windows of ``columns``."""
         if self.vocabulary_size != vocabulary_size:

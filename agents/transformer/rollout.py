@@ -16,7 +16,10 @@ import torch
 from torch import Tensor
 
 from agents.transformer.policy import Policy, windows
+from agents.transformer.prefixes import Prefixes
 from agents.transformer.sampling import Sampling, draw
+
+OF_TOKENS = ("log_probs", "values", "actions", "supports", "forced")  # of a rollout, as the policy has them
 
 
 @dataclass
@@ -33,6 +36,7 @@ class Rollout:
         rows, starts, first, last: int64 (S,): part s is tokens first .. last - 1 of its text, chosen in row ``rows[s]``
             from step ``starts[s]`` on.
         finished: one dict an episode that ended: score, return, length, terms, ...
+        forced: bool (N, n), the token was a reference's, not drawn; None: none was.
     """
 
     log_probs: Tensor
@@ -48,6 +52,7 @@ class Rollout:
     first: Tensor
     last: Tensor
     finished: list[dict[str, Any]] = field(default_factory=list)
+    forced: Tensor | None = None
 
 
 class Writer:
@@ -76,12 +81,18 @@ class Writer:
         self.returns = np.zeros(n)
         self.terms: dict[str, np.ndarray] = {}
         self.output: Tensor | None = None
+        self.prefixes: Prefixes | None = None
+
+    def begin_with(self, prefixes: Prefixes) -> None:
+        """From now on texts begin with tokens of references."""
+        self.prefixes = prefixes
+        prefixes.begin(np.arange(self.env.num_envs))
 
     def collect(self, steps: int) -> Rollout:
         """Write ``steps`` tokens in every row."""
         n, device = self.env.num_envs, self.policy.device
         self._read_again()
-        columns: dict[str, list[Tensor]] = {name: [] for name in ("log_probs", "values", "actions", "supports")}
+        columns: dict[str, list[Tensor]] = {name: [] for name in OF_TOKENS}
         rewards, ended = np.empty((steps, n), np.float32), np.empty((steps, n), bool)
         starts, first = np.zeros(n, np.int64), self.lengths.cpu().numpy()  # of the part that each row is writing
         parts: list[tuple[Tensor, Tensor, np.ndarray, np.ndarray, Tensor]] = []
@@ -90,8 +101,14 @@ class Writer:
             logits, values = self.policy.heads(self.output)
             legal = None if self.env.state.legal is None else torch.from_numpy(self.env.action_masks()).to(device)
             support = self.sampling.support(logits, legal)
+            forced, given = (None, None) if self.prefixes is None else self.prefixes.next(self.lengths)
+            if forced is not None and support is not None:
+                support = support | forced[:, None]  # what is likely is not asked of a reference
             log_probs = self.sampling.log_probs(logits, support)
             actions = draw(log_probs, self.generator)
+            if forced is not None:
+                actions = torch.where(forced, given, actions)
+                columns["forced"].append(forced)
             columns["values"].append(values.float())
             columns["log_probs"].append(log_probs.gather(1, actions[:, None]).squeeze(1))
             columns["actions"].append(actions)
@@ -108,6 +125,8 @@ class Writer:
                 starts[over], first[over] = step + 1, 0
                 self.windows[rows] = self._windows(self._tokens(observations)[over])
                 self.lengths[rows] = 0
+                if self.prefixes is not None:
+                    self.prefixes.begin(over)
             self._advance(actions, ended[step], last=step == steps - 1)
         last_values = self.policy.heads(self.output)[1].float()
         open_rows = np.flatnonzero(starts < steps)
@@ -131,12 +150,15 @@ class Writer:
         """Where the texts stand; the environment's state, and the policy's, are theirs to save."""
         terms = {name: torch.tensor(paid) for name, paid in self.terms.items()}
         windows, lengths = self.windows.clone(), self.lengths.clone()
-        return {"windows": windows, "lengths": lengths, "returns": torch.tensor(self.returns), "terms": terms}
+        state = {"windows": windows, "lengths": lengths, "returns": torch.tensor(self.returns), "terms": terms}
+        return state if self.prefixes is None else {**state, "prefixes": self.prefixes.state_dict()}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         self.windows, self.lengths = (state[name].to(self.policy.device) for name in ("windows", "lengths"))
         self.returns = state["returns"].numpy().copy()
         self.terms = {name: paid.numpy().copy() for name, paid in state["terms"].items()}
+        if self.prefixes is not None:
+            self.prefixes.load_state_dict(state["prefixes"])
 
     # -- the texts, on the policy's side -----------------------------------------------------------
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import torch
@@ -10,7 +11,7 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class Sampling:
-    """The behaviour distribution: temperature, then truncation, then renormalised.
+    """The behaviour distribution: temperature, then truncation, then renormalised, then mixed with a uniform one.
 
     What is truncated is decided by the policy that draws, and kept: the update renormalises over the same tokens, so
     that before the first step of an update the ratio of new to old probabilities is 1.
@@ -19,11 +20,14 @@ class Sampling:
         temperature: logits are divided by it; above 0.
         top_k: only the k likeliest tokens; None: all.
         top_p: only the likeliest tokens that together have this probability (Holtzman et al. 2020); None: all.
+        epsilon: epsilon-greedy exploration: with this probability, below 1, one of the tokens that can be drawn, all
+            equally likely. What is learnt is the mixture: its probabilities are in the ratios, and in the entropy.
     """
 
     temperature: float = 1.0
     top_k: int | None = None
     top_p: float | None = None
+    epsilon: float = 0.0
 
     def __post_init__(self):
         if not self.temperature > 0:
@@ -32,6 +36,8 @@ class Sampling:
             raise ValueError(f"top_k must be at least 1, got {self.top_k}")
         if self.top_p is not None and not 0 < self.top_p <= 1:
             raise ValueError(f"top_p must be above 0 and at most 1, got {self.top_p}")
+        if not 0 <= self.epsilon < 1:
+            raise ValueError(f"epsilon must be at least 0 and below 1, got {self.epsilon}")
 
     @property
     def truncates(self) -> bool:
@@ -60,7 +66,19 @@ class Sampling:
             logits = logits / self.temperature
         if support is not None:
             logits = logits.masked_fill(~support, float("-inf"))
-        return logits.log_softmax(-1)
+        log_probs = logits.log_softmax(-1)
+        return log_probs if self.epsilon == 0 else self._mixed(log_probs, support)
+
+    def _mixed(self, log_probs: Tensor, support: Tensor | None) -> Tensor:
+        """log((1 - epsilon) p + epsilon / size of the support)."""
+        if support is None:
+            uniform = math.log(self.epsilon / log_probs.shape[-1])
+            return torch.logaddexp(log_probs + math.log1p(-self.epsilon), log_probs.new_tensor(uniform))
+        uniform = math.log(self.epsilon) - support.sum(-1, keepdim=True).log().to(log_probs.dtype)
+        # what cannot be drawn is made possible for a moment: the gradient of log(0 + 0) is not a number
+        possible = torch.where(support, log_probs, 0.0)
+        mixed = torch.logaddexp(possible + math.log1p(-self.epsilon), uniform)
+        return mixed.masked_fill(~support, float("-inf"))
 
 
 BLOCK = 128  # tokens that the inverse of the distribution function looks at together

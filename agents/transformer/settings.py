@@ -22,8 +22,10 @@ import torch
 
 from agents.cli import Json, Spec
 from agents.runs import as_json, reward_of
+from agents.transformer.advantages import ESTIMATORS
 from agents.transformer.losses import AGGREGATIONS
 from agents.transformer.model import POSITIONS
+from agents.transformer.redistribution import REDISTRIBUTIONS
 from agents.transformer.sampling import Sampling
 from agents.transformer.schedules import DECAYS
 from agents.transformer.update import Objective
@@ -35,7 +37,7 @@ from textgym.rewards.base import number
 ALGORITHMS: dict[str, dict[str, object]] = {
     "ppo": {"estimator": "gae", "lam": 0.95, "clip": 0.2, "epochs": 2, "normalise": True},
     "a2c": {"estimator": "gae", "lam": 0.95, "clip": None, "epochs": 1, "normalise": True},
-    "reinforce": {"estimator": "gae", "lam": 1.0, "clip": None, "epochs": 1, "normalise": False},
+    "reinforce": {"estimator": "monte_carlo", "lam": 1.0, "clip": None, "epochs": 1, "normalise": False},
     "rloo": {"estimator": "leave_one_out", "lam": 1.0, "clip": 0.2, "epochs": 1, "normalise": False},
     "grpo": {"estimator": "group_relative", "lam": 1.0, "clip": 0.2, "epochs": 1, "normalise": False},
 }
@@ -73,7 +75,7 @@ class TrainArgs:
     positions: Literal["rotary", "learned"] = "rotary"
     """How positions are told."""
     dropout: float = 0.0
-    """Probability, in updates; rollouts have none."""
+    """Probability, in updates; see rollout_dropout."""
 
     learning_rate: float = 1e-3
     """The highest learning rate (Adam)."""
@@ -89,15 +91,27 @@ class TrainArgs:
     """Times that every token is used."""
     minibatch: int = 1024
     """Tokens of one step of the optimizer."""
+    microbatch: int | None = None
+    """Tokens read at a time, gradients added up over the minibatch: the same step in less memory."""
 
     gamma: float = 1.0
     """Discount; below 1 a dense reward and a terminal one are different objectives."""
+    estimator: Literal["gae", "n_step", "monte_carlo"] | None = None
+    """Where the advantages of ppo, a2c, reinforce come from; rloo and grpo have their own."""
     lam: float | None = None
-    """Lambda of the advantages (GAE): 1 is Monte Carlo, 0 one step."""
+    """Lambda of gae: 1 is Monte Carlo, 0 one step."""
+    n_step: int = 5
+    """Rewards of n_step before the value stands for the rest."""
+    redistribute: Literal["uniform", "attention"] | None = None
+    """Give what a whole text was paid to its tokens anew: equally, or as its last token looks at them."""
+    redistribute_share: float = 1.0
+    """Share of it that is given anew, the rest stays where it was paid."""
     clip: float | None = None
     """Clip range of the probability ratio (ppo, rloo, grpo)."""
     value_weight: float = 0.5
     """Weight of the value loss."""
+    value_clip: float | None = None
+    """Values move at most this far from the old ones in the value loss; by default as far as they like."""
     entropy_weight: float = 0.01
     """Weight of the entropy bonus."""
     aggregation: Literal["token", "sequence", "constant"] = "token"
@@ -108,8 +122,26 @@ class TrainArgs:
     """Draw from the k likeliest tokens only."""
     top_p: float | None = None
     """Draw from the likeliest tokens that together have this probability."""
+    epsilon: float = 0.0
+    """Probability with which a token is drawn from all that can be, equally likely (epsilon-greedy)."""
+    bonus_weight: float = 0.0
+    """Upper-confidence bonus: a token is paid weight / sqrt(times it was written after the same context)."""
+    bonus_context: int | None = None
+    """Tokens that are its context; by default all of the prompt and the text."""
+    rollout_dropout: bool = False
+    """Dropout in rollouts, too: each token is drawn by another noised network, and ratios begin away from 1."""
+    random_starts: float = 0.0
+    """Share of texts that begin with some tokens of a reference, which are not learnt from."""
+    mixer: int | None = None
+    """MIXER: first tokens of a reference are learnt by cross-entropy, so many fewer from stage to stage."""
     kl_weight: float = 0.0
-    """Weight of the KL to the policy at the start of reinforcement learning, in the loss."""
+    """Weight of the KL to the policy at the start of reinforcement learning."""
+    kl_in: Literal["loss", "reward"] = "loss"
+    """A term of the loss, or of what each token is paid."""
+    kl_target: float | None = None
+    """Nats a text to which the weight of the KL adapts; by default it is fixed."""
+    kl_horizon: float = 10_000.0
+    """Texts in which that changes by at most 20 %."""
     pretrain: int = 0
     """Updates of maximum likelihood on the train split's references first."""
     pretrain_lr: float = 1e-3
@@ -140,11 +172,24 @@ class TrainArgs:
     @property
     def grouped(self) -> bool:
         """The algorithm compares texts of one prompt and needs no values."""
-        return ALGORITHMS[self.algo]["estimator"] != "gae"
+        return ALGORITHMS[self.algo]["estimator"] not in ESTIMATORS
+
+    @property
+    def whole_texts(self) -> int | None:
+        """The ``group_size`` of the environment where texts are learnt from as a whole; None: as they are written."""
+        if self.grouped:
+            return self.group_size
+        return None if self.redistribute is None else 1
 
     @property
     def sampling(self) -> Sampling:
+        """How texts are drawn that are evaluated."""
         return Sampling(self.temperature, self.top_k, self.top_p)
+
+    @property
+    def behaviour(self) -> Sampling:
+        """How texts are drawn that are learnt from."""
+        return dataclasses.replace(self.sampling, epsilon=self.epsilon)
 
     @property
     def objective(self) -> Objective:
@@ -152,7 +197,8 @@ class TrainArgs:
             clip=self.of_algorithm("clip"),
             value_weight=0.0 if self.grouped else self.value_weight,
             entropy_weight=self.entropy_weight,
-            kl_weight=self.kl_weight,
+            value_clip=self.value_clip,
+            kl_weight=self.kl_weight if self.kl_in == "loss" else 0.0,
             aggregation=self.aggregation,
             normalise=bool(ALGORITHMS[self.algo]["normalise"]),
         )
@@ -175,24 +221,28 @@ def resolve(args: TrainArgs) -> dict[str, Any]:
         ("positions", POSITIONS),
         ("decay", DECAYS),
         ("aggregation", AGGREGATIONS),
+        ("estimator", (None, *ESTIMATORS)),
+        ("redistribute", (None, *REDISTRIBUTIONS)),
+        ("kl_in", ("loss", "reward")),
     ):
         one_of(name, getattr(args, name), allowed)
     least = dict.fromkeys(("n_envs", "group_size", "layers", "width", "heads", "minibatch", "eval_every"), 1)
     least |= {"eval_episodes": 1, "threads": 1, "rollout": 1, "epochs": 1, "steps": 0, "warmup": 0, "pretrain": 0}
+    least |= {"microbatch": 1, "n_step": 1, "bonus_context": 0, "mixer": 1}
     for name, low in least.items():
         if getattr(args, name) is not None:
             whole_number(name, getattr(args, name), low)
-    for name in ("learning_rate", "pretrain_lr", "max_norm", "clip"):
+    for name in ("learning_rate", "pretrain_lr", "max_norm", "clip", "value_clip", "kl_target", "kl_horizon"):
         if getattr(args, name) is not None:
             number(name, getattr(args, name), above=0.0)
-    for name in ("weight_decay", "value_weight", "entropy_weight", "kl_weight"):
+    for name in ("weight_decay", "value_weight", "entropy_weight", "kl_weight", "bonus_weight"):
         number(name, getattr(args, name), low=0.0)
-    for name in ("gamma", "lam", "dropout"):
+    for name in ("gamma", "lam", "dropout", "redistribute_share", "random_starts"):
         if getattr(args, name) is not None:
             number(name, getattr(args, name), low=0.0, high=1.0)
     _check_algorithm(args)
     settings = {f.name: getattr(args, f.name) for f in dataclasses.fields(args)}
-    settings |= {name: args.of_algorithm(name) for name in ("epochs", "lam", "clip")}
+    settings |= {name: args.of_algorithm(name) for name in ("epochs", "estimator", "lam", "clip")}
     settings |= {
         "env": id,
         "reward": reward_of(id, args.reward, args.gamma),
@@ -204,15 +254,31 @@ def resolve(args: TrainArgs) -> dict[str, Any]:
 
 def _check_algorithm(args: TrainArgs) -> None:
     """Raise where flags do not go with the algorithm, or with each other."""
-    args.sampling  # noqa: B018 - raises
+    args.behaviour  # noqa: B018 - raises
+    estimator = args.of_algorithm("estimator")
     if args.clip is not None and ALGORITHMS[args.algo]["clip"] is None:
         raise ValueError(f"clip={args.clip}: {args.algo} uses every token once and has no ratio to clip; ppo has")
-    if args.lam is not None and args.grouped:
-        raise ValueError(f"lam={args.lam}: {args.algo} compares whole texts of a prompt; ppo and a2c have a lambda")
-    if args.grouped and args.gamma != 1.0:
-        raise ValueError(f"gamma={args.gamma}: {args.algo} compares the undiscounted returns of whole texts: gamma=1")
-    if args.grouped and args.n_envs % args.group_size:
-        raise ValueError(f"group_size={args.group_size} must divide n_envs={args.n_envs}")
+    if args.grouped:
+        for name in ("lam", "estimator", "redistribute", "value_clip"):
+            if (given := getattr(args, name)) is not None:
+                why = (
+                    "compares whole texts of a prompt, by the sums of their rewards; ppo and a2c have values of tokens"
+                )
+                raise ValueError(f"{name}={given}: {args.algo} {why}")
+        if args.gamma != 1.0:
+            raise ValueError(
+                f"gamma={args.gamma}: {args.algo} compares the undiscounted returns of whole texts: gamma=1"
+            )
+        if args.n_envs % args.group_size:
+            raise ValueError(f"group_size={args.group_size} must divide n_envs={args.n_envs}")
+    if args.lam is not None and estimator != "gae":
+        raise ValueError(f"lam={args.lam}: the estimator {estimator} has no lambda; gae has")
+    if args.kl_target is not None and not args.kl_weight:
+        raise ValueError(f"kl_target={args.kl_target}: kl_weight=0 would stay 0; give the weight to begin with")
+    if args.mixer is not None and args.random_starts:
+        raise ValueError(f"mixer={args.mixer}, random_starts={args.random_starts}: texts can begin in one way only")
+    if args.rollout_dropout and not args.dropout:
+        raise ValueError("rollout_dropout: dropout=0 is none")
 
 
 def resolve_device(name: str) -> torch.device:

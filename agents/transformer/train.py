@@ -40,7 +40,6 @@ def train(args: TrainArgs) -> Result:
     settings = resolve(args)
     device = resolve_device(args.device)
     torch.set_num_threads(args.threads)
-    grouped = {"group_size": args.group_size} if args.grouped else {}
     with making(f"{settings['env']} with env_kwargs {settings['env_kwargs']}"):
         env = gym.make_vec(
             settings["env"],
@@ -48,7 +47,7 @@ def train(args: TrainArgs) -> Result:
             autoreset_mode=AutoresetMode.SAME_STEP,
             copy=False,
             reward=settings["reward"],
-            **grouped,
+            group_size=args.whole_texts,
             **settings["env_kwargs"],
         )
     decoder = DecoderConfig(

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-import copy
+from dataclasses import replace
 from typing import Any
 
 import torch
+from torch import Tensor
 
-from agents.transformer.advantages import gae, group_relative, leave_one_out
+from agents.transformer.advantages import estimate, group_relative, leave_one_out, on_grid
 from agents.transformer.groups import Groups
+from agents.transformer.own_terms import OwnTerms
 from agents.transformer.policy import Policy
+from agents.transformer.prefixes import Mixer, RandomStarts
+from agents.transformer.redistribution import by_attention, redistributed, sums, uniform
 from agents.transformer.rollout import Rollout, Writer
 from agents.transformer.schedules import learning_rate
 from agents.transformer.settings import TrainArgs
-from agents.transformer.update import Batch, as_batch, reference_log_probs, update
+from agents.transformer.update import Batch, as_batch, places, update
 
 
 class Trainer:
@@ -21,7 +25,7 @@ class Trainer:
 
     Args:
         args: what and how.
-        env: a vector env with ``autoreset_mode="SameStep"``, and ``group_size`` where the algorithm compares groups.
+        env: a vector env with ``autoreset_mode="SameStep"``, and ``group_size=args.whole_texts``.
         policy: what learns.
         reference: what it is to stay near to, with ``args.kl_weight``; None: a copy of it as it is now.
 
@@ -35,14 +39,17 @@ class Trainer:
         self.updates = max(1, -(-args.steps // (self.rollout * env.num_envs)))
         self.draws = torch.Generator(policy.device).manual_seed(args.seed)
         self.orders = torch.Generator().manual_seed(args.seed)
-        self.writer = Writer(env, policy, args.sampling, self.draws, seed=args.seed)
+        self.writer = Writer(env, policy, args.behaviour, self.draws, seed=args.seed)
+        self.mixer = None if args.mixer is None else Mixer(env, policy.device, args.mixer, self.updates)
+        if self.mixer is not None:
+            self.writer.begin_with(self.mixer)
+        elif args.random_starts:
+            self.writer.begin_with(RandomStarts(env, policy.device, args.random_starts))
         self.optimizer = torch.optim.AdamW(
             policy.parameters(), args.learning_rate, eps=1e-5, weight_decay=args.weight_decay
         )
-        self.reference = None
-        if args.kl_weight:
-            self.reference = (reference or copy.deepcopy(policy)).eval().requires_grad_(False)
-        self.groups = Groups(args.group_size, env.prompt_length) if args.grouped else None
+        self.own_terms = OwnTerms(args, policy, reference, env.num_envs)
+        self.groups = None if args.whole_texts is None else Groups(args.whole_texts)
         self.tokens = self.update = 0
 
     def step(self) -> dict[str, float]:
@@ -55,7 +62,9 @@ class Trainer:
 
     def write(self) -> Rollout:
         """One rollout."""
-        self.policy.eval()
+        self.policy.train(self.args.rollout_dropout)
+        if self.mixer is not None:
+            self.mixer.update = self.update
         with torch.no_grad():
             rollout = self.writer.collect(self.rollout)
         self.policy.train()
@@ -69,49 +78,67 @@ class Trainer:
             group["lr"] = rate
         self.update += 1
         seen = {"learning_rate": rate, **of_episodes(rollout)}
-        batch = self._batch(rollout)
-        if batch is not None:
-            if self.reference is not None:
-                batch = reference_log_probs(self.reference, batch, self.args.sampling, self.args.minibatch)
+        nothing = torch.zeros_like(rollout.values)
+        batch, paid = self.own_terms.pay(rollout, as_batch(rollout, nothing, nothing, self.env.prompt_length))
+        seen |= paid
+        batch = self._estimated(rollout, batch)
+        if batch is not None and self.mixer is None:
+            batch = batch.drawn()
+        if batch is not None and len(batch.parts):
+            objective = self.args.objective
+            if self.args.kl_in == "loss":
+                objective = replace(objective, kl_weight=self.own_terms.kl.value)
             seen |= update(
                 self.policy,
                 self.optimizer,
                 batch,
-                self.args.objective,
-                self.args.sampling,
+                objective,
+                self.args.behaviour,
                 epochs=int(self.args.of_algorithm("epochs")),
                 minibatch=self.args.minibatch,
                 generator=self.orders,
                 max_norm=self.args.max_norm,
                 longest=self.env.budget,
+                microbatch=self.args.microbatch,
             )
         return seen
 
-    def _batch(self, rollout: Rollout) -> Batch | None:
-        """The tokens to learn from, with their advantages."""
+    def _estimated(self, rollout: Rollout, batch: Batch) -> Batch | None:
+        """The tokens to learn from, with their advantages: the rollout's, or those of the whole texts that are there
+        now; None: there are none."""
         if self.groups is None:
-            advantages = gae(
-                rollout.rewards,
-                rollout.values,
-                rollout.ended,
-                rollout.last_values,
-                self.args.gamma,
-                float(self.args.of_algorithm("lam")),
-            )
-            return as_batch(rollout, advantages, advantages + rollout.values, self.env.prompt_length)
-        whole = self.groups.add(rollout)
+            _, _, *at = places(rollout)
+            at = tuple(at)
+            rewards = rollout.rewards.index_put(at, batch.own_rewards, accumulate=True)
+            advantages = self._advantages(rewards, rollout.values, rollout.ended, rollout.last_values)
+            return batch.with_advantages(advantages[at], (advantages + rollout.values)[at])
+        whole = self.groups.add(rollout, batch)
         if whole is None:
             return None
-        batch, returns, groups = whole
-        estimate = leave_one_out if self.args.algo == "rloo" else group_relative
-        return batch.with_advantages(estimate(returns, groups)[batch.parts])
+        batch, groups = whole
+        if self.args.grouped:
+            returns = sums(batch.rewards + batch.own_rewards, batch.parts)
+            compare = leave_one_out if self.args.algo == "rloo" else group_relative
+            return batch.with_advantages(compare(returns, groups)[batch.parts])
+        weights = uniform(batch.parts) if self.args.redistribute == "uniform" else by_attention(self.policy, batch)
+        rewards = redistributed(batch.rewards, batch.parts, weights, self.args.redistribute_share)
+        paid, at = on_grid(rewards + batch.own_rewards, batch.parts)
+        values, _ = on_grid(batch.values, batch.parts)
+        ends, _ = on_grid(batch.parts.diff(append=batch.parts[-1:] + 1), batch.parts)
+        advantages = self._advantages(paid, values, ends > 0, torch.zeros_like(values[0]))
+        return batch.with_advantages(advantages[at], (advantages + values)[at])
+
+    def _advantages(self, rewards: Tensor, values: Tensor, ended: Tensor, last_values: Tensor) -> Tensor:
+        args = self.args
+        estimator, lam = str(args.of_algorithm("estimator")), float(args.of_algorithm("lam"))
+        return estimate(estimator, rewards, values, ended, last_values, args.gamma, lam, args.n_step)
 
     def state_dict(self) -> dict[str, Any]:
         """All that goes on from here exactly: policy, optimizer, generators, environment, half-written texts."""
         return {
             "policy": self.policy.state_dict(),
             "optimizer": self.optimizer.state_dict(),
-            "reference": None if self.reference is None else self.reference.state_dict(),
+            "own_terms": self.own_terms.state_dict(),
             "draws": self.draws.get_state(),
             "orders": self.orders.get_state(),
             "torch": torch.get_rng_state(),
@@ -126,8 +153,7 @@ class Trainer:
         """Go on where :meth:`state_dict` was taken."""
         self.policy.load_state_dict(state["policy"])
         self.optimizer.load_state_dict(state["optimizer"])
-        if self.reference is not None:
-            self.reference.load_state_dict(state["reference"])
+        self.own_terms.load_state_dict(state["own_terms"])
         self.draws.set_state(state["draws"])
         self.orders.set_state(state["orders"])
         torch.set_rng_state(state["torch"])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 
 import torch
 from torch import Tensor, nn
@@ -47,6 +47,8 @@ class Batch:
         actions, log_probs, values, advantages, targets: (M,).
         supports: bool (M, V), or None.
         reference_log_probs: float (M,), or None.
+        forced: bool (M,), the token was a reference's and is learnt by cross-entropy; None: none was.
+        rewards, own_rewards: float (M,), what the environment and the trainer paid for each token.
     """
 
     windows: Tensor
@@ -59,18 +61,42 @@ class Batch:
     targets: Tensor
     supports: Tensor | None = None
     reference_log_probs: Tensor | None = None
+    forced: Tensor | None = None
+    rewards: Tensor | None = None
+    own_rewards: Tensor | None = None
 
-    def with_advantages(self, advantages: Tensor) -> Batch:
-        """The same tokens with other advantages (M,), and no targets."""
-        return replace(self, advantages=advantages, targets=torch.zeros_like(advantages))
+    def with_advantages(self, advantages: Tensor, targets: Tensor | None = None) -> Batch:
+        """The same tokens with other advantages and targets (M,); None: no targets."""
+        return replace(
+            self, advantages=advantages, targets=torch.zeros_like(advantages) if targets is None else targets
+        )
+
+    def drawn(self) -> Batch:
+        """The tokens that the policy drew, and the windows that have any."""
+        if self.forced is None:
+            return self
+        kept = ~self.forced
+        of_tokens = {
+            f.name: each[kept]
+            for f in fields(self)
+            if f.name != "windows" and (each := getattr(self, f.name)) is not None
+        }
+        there, parts = of_tokens["parts"].unique(return_inverse=True)
+        return replace(self, **{**of_tokens, "windows": self.windows[there], "parts": parts, "forced": None})
+
+
+def places(rollout: Rollout) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Of the rollout's M tokens, text by text, their parts, how far in it, their steps and their rows: int64 (M,)."""
+    sizes = rollout.last - rollout.first
+    parts = torch.arange(len(sizes), device=sizes.device).repeat_interleave(sizes)
+    within = torch.arange(len(parts), device=sizes.device) - (sizes.cumsum(0) - sizes)[parts]
+    return parts, within, rollout.starts[parts] + within, rollout.rows[parts]
 
 
 def as_batch(rollout: Rollout, advantages: Tensor, targets: Tensor, prompt_length: int) -> Batch:
     """The rollout's tokens, text by text. ``advantages``, ``targets`` of the values: float (N, n)."""
-    sizes = rollout.last - rollout.first
-    parts = torch.arange(len(sizes), device=sizes.device).repeat_interleave(sizes)  # (M,)
-    within = torch.arange(len(parts), device=sizes.device) - (sizes.cumsum(0) - sizes)[parts]
-    at = rollout.starts[parts] + within, rollout.rows[parts]  # step and row
+    parts, within, *at = places(rollout)
+    at = tuple(at)
     return Batch(
         windows=rollout.windows,
         parts=parts,
@@ -81,6 +107,9 @@ def as_batch(rollout: Rollout, advantages: Tensor, targets: Tensor, prompt_lengt
         advantages=advantages[at],
         targets=targets[at],
         supports=None if rollout.supports is None else rollout.supports[at],
+        forced=None if rollout.forced is None else rollout.forced[at],
+        rewards=rollout.rewards[at],
+        own_rewards=torch.zeros_like(rollout.rewards[at]),
     )
 
 
@@ -142,6 +171,7 @@ def update(
     generator: torch.Generator,
     max_norm: float | None = 0.5,
     longest: int,
+    microbatch: int | None = None,
 ) -> dict[str, float]:
     """Some epochs over the batch; the means of what was seen: losses, entropy, ratio, KL, clipped share, gradient norm.
 
@@ -150,6 +180,8 @@ def update(
         minibatch: tokens of one step of the optimizer.
         max_norm: gradients are scaled to at most this norm; None: not.
         longest: tokens of the longest possible text.
+        microbatch: tokens that are read at a time, their gradients added up over the minibatch: see
+            :func:`microbatches`. None: the whole minibatch.
 
     Raises:
         FloatingPointError: a loss or a gradient that is no finite number; the policy is what it was before that
@@ -158,9 +190,20 @@ def update(
     seen: defaultdict[str, list[Tensor]] = defaultdict(list)
     for epoch in range(epochs):
         for number, (chosen, at) in enumerate(in_minibatches(batch, minibatch, generator)):
-            loss, terms = minibatch_loss(policy, batch, chosen, at, objective, sampling, longest)
             optimizer.zero_grad(set_to_none=True)
-            loss.backward()
+            drawn = None if batch.forced is None else ~batch.forced[at]
+            advantages = standardised(batch.advantages[at], drawn) if objective.normalise else batch.advantages[at]
+            loss, terms = torch.zeros((), device=at.device), defaultdict(float)
+            for some, these in microbatches(batch, chosen, at, microbatch):
+                of_tokens, of_texts = len(these) / len(at), len(some) / len(chosen)  # 1 where all are read at once
+                each, parts = minibatch_loss(
+                    policy, batch, some, at[these], advantages[these], objective, sampling, longest
+                )
+                each = each * (of_tokens if objective.aggregation == "token" else of_texts)
+                each.backward()
+                loss = loss + each.detach()
+                for name, value in parts.items():
+                    terms[name] = terms[name] + value * of_tokens
             norm = nn.utils.clip_grad_norm_(policy.parameters(), max_norm if max_norm is not None else float("inf"))
             if not torch.isfinite(loss + norm):
                 raise FloatingPointError(
@@ -173,16 +216,48 @@ def update(
     return {name: torch.stack(values).mean().item() for name, values in seen.items()}
 
 
+def microbatches(batch: Batch, chosen: Tensor, at: Tensor, tokens: int | None) -> Iterator[tuple[Tensor, Tensor]]:
+    """A minibatch's parts ``chosen`` (s,) in portions of at most ``tokens`` tokens, each with the places of its own
+    among ``at`` (m,). A text is not cut: one that is longer is read alone."""
+    if tokens is None or len(at) <= tokens:
+        yield chosen, torch.arange(len(at), device=at.device)
+        return
+    sizes = batch.parts[at].bincount(minlength=len(batch.windows))[chosen].tolist()  # tokens stand in this order
+    first = start = size = total = 0
+    for i, more in enumerate([*sizes, None]):
+        if more is None or (size and size + more > tokens):
+            yield chosen[first:i], torch.arange(start, total, device=at.device)
+            first, start, size = i, total, 0
+        if more is not None:
+            size, total = size + more, total + more
+
+
+def standardised(advantages: Tensor, drawn: Tensor | None = None) -> Tensor:
+    """Advantages (m,) centred and scaled by mean and deviation of those of ``drawn`` tokens, bool (m,); None: all."""
+    counted = advantages if drawn is None else advantages[drawn]
+    if len(counted) < 2:
+        return advantages
+    return (advantages - counted.mean()) / (counted.std() + 1e-8)
+
+
 def minibatch_loss(
-    policy: Policy, batch: Batch, chosen: Tensor, at: Tensor, objective: Objective, sampling: Sampling, longest: int
+    policy: Policy,
+    batch: Batch,
+    chosen: Tensor,
+    at: Tensor,
+    advantages: Tensor,
+    objective: Objective,
+    sampling: Sampling,
+    longest: int,
 ) -> tuple[Tensor, dict[str, Tensor]]:
-    """The loss of the tokens ``at`` of the parts ``chosen``, and its terms."""
+    """The loss of the tokens ``at`` of the parts ``chosen``, with their ``advantages`` (m,), and its terms.
+
+    Tokens of references are learnt by cross-entropy alone; all terms but the likelihood are of the others.
+    """
     logits, values = evaluate_tokens(policy, batch, chosen, at)
     every = sampling.log_probs(logits, None if batch.supports is None else batch.supports[at])
     log_probs, old = every.gather(1, batch.actions[at, None]).squeeze(1), batch.log_probs[at]
-    advantages = batch.advantages[at]
-    if objective.normalise and len(advantages) > 1:
-        advantages = (advantages - advantages.mean()) / (advantages.std() + 1e-8)
+    forced = None if batch.forced is None else batch.forced[at]
     if objective.clip is None:
         of_policy = policy_gradient_loss(log_probs, advantages)
     else:
@@ -190,15 +265,26 @@ def minibatch_loss(
     of_value = value_loss(values, batch.targets[at], batch.values[at], objective.value_clip)
     entropies = entropy(every)
     each = of_policy + objective.value_weight * of_value - objective.entropy_weight * entropies
-    terms = {"policy_loss": of_policy.mean(), "value_loss": of_value.mean(), "entropy": entropies.mean()}
+    terms = {"policy_loss": of_policy, "value_loss": of_value, "entropy": entropies}
     if batch.reference_log_probs is not None:
         kl = kl_estimate(log_probs, batch.reference_log_probs[at])
         each = each + objective.kl_weight * kl
-        terms["kl_to_reference"] = kl.mean()
+        terms["kl_to_reference"] = kl
     with torch.no_grad():
         ratio = (log_probs - old).exp()
-        terms["kl_to_old"] = kl_estimate(old, log_probs.detach()).mean()
-        terms["ratio"] = ratio.mean()
+        terms["kl_to_old"] = kl_estimate(old, log_probs)
+        terms["ratio"] = ratio
         if objective.clip is not None:
-            terms["clipped"] = ((ratio - 1).abs() > objective.clip).float().mean()
-    return aggregate(each, batch.parts[at], objective.aggregation, longest), {k: v.detach() for k, v in terms.items()}
+            terms["clipped"] = ((ratio - 1).abs() > objective.clip).float()
+    means = {name: mean(term.detach(), None if forced is None else ~forced) for name, term in terms.items()}
+    if forced is not None:
+        each = torch.where(forced, -log_probs, each)
+        means["likelihood_loss"] = mean(-log_probs.detach(), forced)
+    return aggregate(each, batch.parts[at], objective.aggregation, longest), means
+
+
+def mean(values: Tensor, counted: Tensor | None) -> Tensor:
+    """Of those values (m,) that are ``counted``, bool (m,); None: of all; 0 where none is."""
+    if counted is None:
+        return values.mean()
+    return torch.where(counted, values, 0.0).sum() / counted.sum().clamp_min(1)
