@@ -13,7 +13,7 @@ from agents.transformer.model import Decoder, DecoderConfig
 from agents.transformer.own_terms import KLCoefficient
 from agents.transformer.settings import TrainArgs
 from agents.transformer.trainer import Trainer
-from agents.transformer.update import places
+from agents.transformer.update import as_batch, places
 
 ID, V = "textgym/Spelling-v0", 20
 
@@ -28,10 +28,16 @@ def trainer(env_id=ID, n=8, reference_seed=None, **settings):
         torch.manual_seed(seed)
         made = Decoder(DecoderConfig(env.vocabulary.size, 1 + env.prompt_length + env.budget, width=32))
         with torch.no_grad():
-            made.embedding.weight.mul_(20)  # opinions
+            made.embedding.weight.mul_(6)  # opinions
         return made
 
     return Trainer(args, env, policy(0), None if reference_seed is None else policy(reference_seed))
+
+
+def as_paid(learner, rollout):
+    """The rollout's tokens with what the trainer pays for them."""
+    batch = as_batch(rollout, rollout.values, rollout.values, learner.env.prompt_length)
+    return learner.own_terms.pay(rollout, batch)
 
 
 @pytest.mark.parametrize("epsilon, top_k", [(0.0, None), (0.2, 5)])
@@ -73,28 +79,18 @@ def test_each_token_is_paid_by_the_log_ratio_and_texts_are_summed_over_rollouts(
             assert seen["term_kl"] == pytest.approx(-beta * sum(sums) / len(sums), abs=1e-3)
 
 
-def as_paid(learner, rollout):
-    """The rollout's tokens with what the trainer pays for them."""
-    from agents.transformer.update import as_batch
-
-    return learner.own_terms.pay(rollout, as_batch(rollout, rollout.values, rollout.values, learner.env.prompt_length))
-
-
 @pytest.mark.parametrize("algo", ["ppo", "rloo"])
 def test_what_is_paid_is_in_the_advantages(algo):
     """A KL that is paid moves the policy to the reference, where the environment pays nothing that it could learn."""
-    learner = trainer(
-        reference_seed=1, algo=algo, kl_weight=1.0, kl_in="reward", learning_rate=3e-3, entropy_weight=0.0
-    )
-    learner.env.state.reward = None  # not asked again: the running one pays
-    learner.write_reward = None
+    settings = {"algo": algo, "n": 64, "rollout": 4, "minibatch": 256, "entropy_weight": 0.0, "decay": "constant"}
+    learner = trainer("textgym/Password-v0", reference_seed=1, kl_weight=1.0, kl_in="reward", **settings)
     texts = []
-    for _ in range(60):
+    for _ in range(20):
         rollout = learner.write()
         seen = learner.learn(replace(rollout, rewards=torch.zeros_like(rollout.rewards)))
         if "text_kl" in seen:
             texts.append(seen["text_kl"])
-    assert sum(texts[-5:]) < 0.7 * sum(texts[:5])
+    assert texts[0] > 0.3 and abs(sum(texts[-5:]) / 5) < 0.1
 
 
 def test_the_controller_by_hand():
@@ -114,8 +110,9 @@ def test_the_controller_by_hand():
 def test_the_weight_of_the_kl_adapts(where):
     learner = trainer(reference_seed=1, kl_weight=0.1, kl_in=where, kl_target=1e-3, kl_horizon=10.0)
     seen = [learner.step() for _ in range(4)]
-    weights = [each["kl_weight"] for each in seen if "kl_weight" in each]
-    assert weights == sorted(weights) and weights[-1] > weights[0]  # far from the reference, so ever more
+    seen = [each for each in seen if "kl_weight" in each]
+    for before, after in zip(seen, seen[1:], strict=False):
+        assert (after["kl_weight"] > before["kl_weight"]) == (before["text_kl"] > 1e-3)
     assert ("term_kl" in seen[-1]) == (where == "reward")
 
 
