@@ -49,6 +49,11 @@ class Policy(nn.Module, ABC):
         """
         raise ValueError(f"{type(self).__name__} tells of no attention by which rewards could be redistributed")
 
+    def filled(self, tokens: Tensor, hidden: Tensor, rows: Tensor, columns: Tensor) -> Tensor | None:
+        """Outputs (m, d) about the tokens that stand at ``rows``, ``columns`` int64 (m,) themselves, of windows (B, C)
+        read in both directions, [MASK] standing in for what is ``hidden``, bool (B, C). None: it reads in one only."""
+        return None
+
     def check(self, vocabulary_size: int, columns: int) -> None:
         """Raise ``ValueError`` where it does not know ``vocabulary_size`` tokens, or not windows of ``columns``."""
         if self.vocabulary_size != vocabulary_size:

@@ -25,6 +25,7 @@ from agents.runs import as_json, reward_of
 from agents.transformer.advantages import ESTIMATORS
 from agents.transformer.losses import AGGREGATIONS
 from agents.transformer.model import POSITIONS
+from agents.transformer.pretrain import OBJECTIVES
 from agents.transformer.redistribution import REDISTRIBUTIONS
 from agents.transformer.sampling import Sampling
 from agents.transformer.schedules import DECAYS
@@ -144,6 +145,10 @@ class TrainArgs:
     """Texts in which that changes by at most 20 %."""
     pretrain: int = 0
     """Updates of maximum likelihood on the train split's references first."""
+    pretrain_objective: Literal["causal", "masked"] = "causal"
+    """causal: the likelihood of the references; masked: of tokens of prompts and references, with noise in the rest."""
+    mask_probability: float = 0.15
+    """masked: share of the tokens that are replaced and asked for."""
     pretrain_lr: float = 1e-3
     """Learning rate of these updates, falling linearly."""
 
@@ -224,6 +229,7 @@ def resolve(args: TrainArgs) -> dict[str, Any]:
         ("estimator", (None, *ESTIMATORS)),
         ("redistribute", (None, *REDISTRIBUTIONS)),
         ("kl_in", ("loss", "reward")),
+        ("pretrain_objective", OBJECTIVES),
     ):
         one_of(name, getattr(args, name), allowed)
     least = dict.fromkeys(("n_envs", "group_size", "layers", "width", "heads", "minibatch", "eval_every"), 1)
@@ -237,7 +243,7 @@ def resolve(args: TrainArgs) -> dict[str, Any]:
             number(name, getattr(args, name), above=0.0)
     for name in ("weight_decay", "value_weight", "entropy_weight", "kl_weight", "bonus_weight"):
         number(name, getattr(args, name), low=0.0)
-    for name in ("gamma", "lam", "dropout", "redistribute_share", "random_starts"):
+    for name in ("gamma", "lam", "dropout", "mask_probability", "redistribute_share", "random_starts"):
         if getattr(args, name) is not None:
             number(name, getattr(args, name), low=0.0, high=1.0)
     _check_algorithm(args)

@@ -93,7 +93,8 @@ def _pretrain(args: TrainArgs, task, policy: Decoder, bar: tqdm) -> None:
         bar.set_postfix(update=update + 1, cross_entropy=f"{loss:.3f}", refresh=False)
         bar.update(0)
 
-    pretrain(policy, task, args.pretrain, rate=args.pretrain_lr, seed=args.seed, progress=show)
+    objective = {"objective": args.pretrain_objective, "mask_probability": args.mask_probability}
+    pretrain(policy, task, args.pretrain, **objective, rate=args.pretrain_lr, seed=args.seed, progress=show)
 
 
 def _learn(args: TrainArgs, trainer: Trainer, checkpoints: Checkpoints, bar: tqdm) -> None:

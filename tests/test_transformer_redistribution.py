@@ -1,0 +1,147 @@
+"""What a text was paid, given to its tokens anew, and the estimators that whole texts go through."""
+
+import gymnasium as gym
+import pytest
+import torch
+
+from agents.transformer.advantages import ESTIMATORS, estimate, gae, on_grid
+from agents.transformer.model import POSITIONS, Decoder, DecoderConfig
+from agents.transformer.policy import Policy, windows
+from agents.transformer.redistribution import by_attention, redistributed, sums, uniform
+from agents.transformer.settings import TrainArgs
+from agents.transformer.trainer import Trainer
+from agents.transformer.update import Objective, as_batch, update
+
+
+def test_redistribution_by_hand():
+    rewards, parts = torch.tensor([0.0, 1.0, 0.0, 0.0, 0.0, 8.0]), torch.tensor([0, 0, 1, 1, 1, 1])
+    assert redistributed(rewards, parts, uniform(parts)).tolist() == [0.5, 0.5, 2.0, 2.0, 2.0, 2.0]
+    weights = torch.tensor([0.25, 0.75, 0.5, 0.5, 0.0, 0.0])
+    assert redistributed(rewards, parts, weights, 0.5).tolist() == [0.125, 0.875, 2.0, 2.0, 0.0, 4.0]
+
+
+def trainer(n=8, **settings):
+    args = TrainArgs(env="textgym/Spelling-v0", n_envs=n, **{"steps": 4000, "minibatch": 64, "rollout": 7, **settings})
+    kwargs = {"autoreset_mode": "SameStep", "copy": False, "group_size": args.whole_texts}
+    env = gym.make_vec(args.env, num_envs=n, reward=args.reward or "terminal", **kwargs)
+    torch.manual_seed(0)
+    return Trainer(args, env, Decoder(DecoderConfig(env.vocabulary.size, 22, width=32)))
+
+
+@pytest.mark.parametrize("positions", POSITIONS)
+def test_attention_is_that_of_the_last_layer(positions):
+    """The values of the last layer are replaced by unit vectors, one a column: so the shares are what is attended."""
+    torch.manual_seed(0)
+    model = Decoder(DecoderConfig(9, 8, layers=2, width=16, heads=2, positions=positions)).double()
+    with torch.no_grad():
+        model.embedding.weight.mul_(30)
+        model.blocks[-1].qkv.weight.mul_(10)
+    tokens = windows(torch.tensor([[9, 9, 3, 1, 4, 1, 5], [2, 7, 1, 8, 2, 9, 9]]), 9)
+    columns = torch.tensor([7, 5])
+    found = model.attention(tokens, columns)
+    torch.testing.assert_close(found.sum(1), torch.ones(2, dtype=torch.float64))
+    assert (found[0, 1:3] == 0).all() and (found[1, 6:] == 0).all()  # padding, and what comes later
+    block, seen = model.blocks[-1], {}
+    block.output.register_forward_hook(lambda module, given, output: seen.update(attended=given[0]))
+    block.qkv.register_forward_hook(replace_values)
+    model.hidden(tokens)
+    place = columns - tokens.shape[1]  # from the right: the padding that all rows share is not read
+    expected = seen["attended"][torch.arange(2), place].unflatten(-1, (2, 8)).mean(1)  # of two heads
+    torch.testing.assert_close(found[:, -8:], expected, rtol=1e-6, atol=1e-8)
+
+
+def replace_values(module, given, output):
+    """Queries and keys as they are; the values of column c are the unit vector c in both heads."""
+    q, k, v = output.chunk(3, -1)
+    unit = torch.eye(8, dtype=v.dtype).repeat(1, 2)[: v.shape[1]]
+    return torch.cat([q, k, unit.expand_as(v)], -1)
+
+
+@pytest.mark.parametrize("how", ["uniform", "attention"])
+def test_every_text_keeps_its_sum_and_is_learnt_from_once(how):
+    learner = trainer(redistribute=how, lam=1.0)
+    paid, learnt = [], []
+    for _ in range(6):
+        rollout = learner.write()
+        paid += [episode["return"] for episode in rollout.finished]
+        batch, _ = learner.own_terms.pay(rollout, as_tokens(learner, rollout))
+        batch = learner._estimated(rollout, batch)
+        if batch is None:
+            continue
+        # with lambda 1 and gamma 1 the target of a text's first value is all that it was paid
+        first = torch.cat([torch.ones(1, dtype=torch.bool), batch.parts.diff() > 0])
+        learnt += batch.targets[first].tolist()
+        if how == "uniform":
+            sizes = batch.parts.bincount()
+            for part, size in enumerate(sizes.tolist()):
+                targets = batch.targets[batch.parts == part]
+                torch.testing.assert_close(targets, targets[0] * torch.arange(size, 0, -1) / size, rtol=1e-4, atol=1e-5)
+        else:
+            weights = by_attention(learner.policy, batch)
+            torch.testing.assert_close(sums(weights, batch.parts), torch.ones(int(batch.parts.max()) + 1))
+            assert (weights > 0).all()
+    assert len(learnt) > 20 and sorted(learnt) == pytest.approx(sorted(paid), abs=1e-5)
+
+
+def as_tokens(learner, rollout):
+    return as_batch(rollout, rollout.values, rollout.values, learner.env.prompt_length)
+
+
+def test_a_network_without_attention_says_so():
+    class Silent(Policy):
+        def hidden(self, tokens): ...
+
+        def heads(self, hidden): ...
+
+    with pytest.raises(ValueError, match="Silent tells of no attention"):
+        Silent().attention(torch.zeros(1, 3), torch.zeros(1))
+
+
+@pytest.mark.parametrize("estimator", ESTIMATORS)
+def test_whole_texts_are_estimated_one_by_one(estimator):
+    generator = torch.Generator().manual_seed(0)
+    sizes = [3, 1, 5, 2]
+    parts = torch.arange(4).repeat_interleave(torch.tensor(sizes))
+    rewards, values = torch.randn(2, 11, generator=generator)
+    (paid, at), (before, _) = on_grid(rewards, parts), on_grid(values, parts)
+    ended, _ = on_grid(parts.diff(append=parts[-1:] + 1), parts)
+    found = estimate(estimator, paid, before, ended > 0, torch.zeros(4), 0.9, 0.7, 2)[at]
+    for part, size in enumerate(sizes):
+        of_text = (rewards[parts == part], values[parts == part])
+        ends = (torch.arange(size) == size - 1)[:, None]
+        alone = estimate(estimator, *(each[:, None] for each in of_text), ends, torch.zeros(1), 0.9, 0.7, 2)
+        torch.testing.assert_close(found[parts == part], alone[:, 0])
+    if estimator == "gae":
+        torch.testing.assert_close(found, gae(paid, before, ended > 0, torch.zeros(4), 0.9, 0.7)[at])
+
+
+@pytest.mark.parametrize("how", ["token", "sequence", "constant"])
+@pytest.mark.parametrize("settings", [{}, {"mixer": 3}])
+def test_microbatches_make_the_same_step(how, settings):
+    gradients, reads = [], []
+    for tokens in (None, 30, 1):
+        learner = trainer(rollout=11, **settings)
+        rollout = learner.write()
+        batch, _ = learner.own_terms.pay(rollout, as_tokens(learner, rollout))
+        batch = learner._estimated(rollout, batch)
+        heads, count = learner.policy.heads, []
+        learner.policy.heads = lambda given, heads=heads, count=count: count.append(given.shape) or heads(given)
+        update(
+            learner.policy,
+            torch.optim.SGD(learner.policy.parameters(), 0.0),
+            batch,
+            Objective(aggregation=how, value_clip=0.1, entropy_weight=0.01),
+            learner.args.behaviour,
+            epochs=1,
+            minibatch=10_000,
+            generator=torch.Generator().manual_seed(0),
+            max_norm=None,
+            longest=11,
+            microbatch=tokens,
+        )
+        gradients.append([weights.grad for weights in learner.policy.parameters()])
+        reads.append(len(count))
+    assert reads[0] == 1 < reads[1] < reads[2] == len(batch.windows)
+    for other in gradients[1:]:
+        for ours, theirs in zip(gradients[0], other, strict=True):
+            torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-7)
