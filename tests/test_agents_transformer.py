@@ -20,6 +20,7 @@ from agents.cli import command_line
 from agents.evaluation import evaluate, evaluation_env, load_agent
 from agents.runs import read_evaluations
 from agents.transformer.checkpoints import load_policy, read_checkpoint
+from agents.transformer.distill import DistillArgs
 from agents.transformer.generate import GenerateArgs, generate
 from agents.transformer.settings import ALGORITHMS, TrainArgs, resolve
 from agents.transformer.train import train
@@ -84,9 +85,17 @@ def test_the_files_of_a_run(run):
     )
 
 
-@pytest.mark.parametrize("algo", ALGORITHMS)
-def test_a_resumed_run_is_the_run_that_was_never_stopped(algo, tmp_path):
-    settings = {"algo": algo, "kl_weight": 0.1, "dropout": 0.1, "pretrain": 3}
+@pytest.mark.parametrize(
+    "changes",
+    [
+        *({"algo": algo} for algo in ALGORITHMS),
+        {"kl_in": "reward", "kl_target": 1.0, "bonus_weight": 0.1, "random_starts": 0.5, "rollout_dropout": True},
+        {"redistribute": "attention", "epsilon": 0.1, "microbatch": 8, "pretrain_objective": "masked"},
+    ],
+    ids=str,
+)
+def test_a_resumed_run_is_the_run_that_was_never_stopped(changes, tmp_path):
+    settings = {"kl_weight": 0.1, "dropout": 0.1, "pretrain": 3, **changes}
     whole = train(quick(tmp_path / "whole", **settings))
     train(quick(tmp_path / "parts", steps=128, **settings))
     parts = train(quick(tmp_path / "parts", resume=True, **settings))
@@ -215,6 +224,21 @@ def test_what_is_no_checkpoint_is_refused(tmp_path):
         ({"width": 18, "heads": 4}, "2 * heads divides width"),
         ({"algo": "rloo", "group_size": 3}, "group_size=3 must divide n_envs=8"),
         ({"algo": "grpo", "lam": 0.9}, "lam=0.9: grpo compares whole texts"),
+        ({"algo": "rloo", "estimator": "n_step"}, "estimator=n_step: rloo compares whole texts"),
+        ({"algo": "rloo", "redistribute": "uniform"}, "redistribute=uniform: rloo compares whole texts"),
+        ({"algo": "grpo", "value_clip": 0.2}, "value_clip=0.2: grpo compares whole texts"),
+        ({"estimator": "n_step", "lam": 0.9}, "lam=0.9: the estimator n_step has no lambda; gae has"),
+        ({"estimator": "nstep"}, "Did you mean 'n_step'"),
+        ({"redistribute": "attn"}, "unknown redistribute 'attn'"),
+        ({"kl_target": 6.0}, "kl_target=6.0: kl_weight=0 would stay 0"),
+        ({"kl_in": "rewards"}, "Did you mean 'reward'"),
+        ({"mixer": 2, "random_starts": 0.5}, "mixer=2, random_starts=0.5: texts can begin in one way only"),
+        ({"random_starts": 1.5}, "random_starts must be a finite number"),
+        ({"epsilon": 1.0}, "epsilon must be at least 0 and below 1, got 1.0"),
+        ({"rollout_dropout": True}, "rollout_dropout: dropout=0 is none"),
+        ({"microbatch": 0}, "microbatch must be a whole number, at least 1, got 0"),
+        ({"bonus_weight": -1.0}, "bonus_weight must be a finite number"),
+        ({"pretrain_objective": "masks"}, "Did you mean 'masked'"),
         ({"algo": "grpo", "gamma": 0.9}, "gamma=0.9: grpo compares the undiscounted returns"),
         ({"algo": "a2c", "clip": 0.2}, "clip=0.2: a2c uses every token once"),
         ({"temperature": 0.0}, "temperature must be above 0"),
@@ -236,7 +260,7 @@ def test_shaping_gets_the_discount_of_the_agent():
     assert resolve(TrainArgs(reward="potential:cer", gamma=0.9))["reward"]["gamma"] == 0.9
 
 
-@pytest.mark.parametrize("module, args", [("train", TrainArgs), ("generate", GenerateArgs)])
+@pytest.mark.parametrize("module, args", [("train", TrainArgs), ("generate", GenerateArgs), ("distill", DistillArgs)])
 def test_help_has_a_sentence_for_every_flag(module, args):
     line = [sys.executable, "-m", f"agents.transformer.{module}", "--help"]
     environment = {**os.environ, "COLUMNS": "200"}

@@ -50,8 +50,7 @@ def test_each_token_is_paid_by_the_log_ratio_and_texts_are_summed_over_rollouts(
         rollout = learner.write()
         batch, seen = as_paid(learner, rollout)
         kept = torch.zeros_like(rollout.rewards)
-        _, _, *at = places(rollout)
-        kept[tuple(at)] = batch.own_rewards
+        kept[places(rollout)[2]] = batch.own_rewards
         # the oracle reads every text again and again, by the networks as they are: nothing is learnt here
         log_ratios = torch.zeros_like(rollout.rewards)
         for part in range(len(rollout.rows)):

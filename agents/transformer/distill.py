@@ -2,7 +2,7 @@
 
 The student learns the teacher's distribution of every next token (word-level distillation: Hinton et al. 2015; Kim &
 Rush 2016) on references, on texts that the teacher writes, or on its own, where it is asked for what it will meet
-itself (Agarwal et al. 2024). What comes of it is a checkpoint as any other, for generate, evaluate, or training from it.
+itself (Agarwal et al. 2024). What comes of it is a checkpoint as any other: for generate, evaluate, or to train from.
 """
 
 from __future__ import annotations
@@ -162,7 +162,7 @@ def written(writer: Writer) -> Texts:
         with torch.no_grad():
             rollout = writer.collect(writer.env.budget)
         writer.policy.train(training)
-        parts, within, _, _ = places(rollout)
+        parts, within, _ = places(rollout)
         yield rollout.windows, parts, writer.prompt_length + rollout.first[parts] + within
 
 

@@ -95,7 +95,7 @@ class Mixer(Prefixes):
     cross-entropy; the policy writes the others.
 
     s begins at the budget less ``step`` and falls by ``step`` until it is 0, in stages of the same number of updates.
-    A text keeps the s that it began with.
+    A text keeps the s that it began with. Cross-entropy is that of the behaviour distribution before truncation.
 
     Args:
         step: Delta, tokens by which s falls; the paper has 2 and 3.

@@ -103,7 +103,7 @@ class Writer:
             support = self.sampling.support(logits, legal)
             forced, given = (None, None) if self.prefixes is None else self.prefixes.next(self.lengths)
             if forced is not None and support is not None:
-                support = support | forced[:, None]  # what is likely is not asked of a reference
+                support = support | forced[:, None]  # it need not be among the likeliest
             log_probs = self.sampling.log_probs(logits, support)
             actions = draw(log_probs, self.generator)
             if forced is not None:

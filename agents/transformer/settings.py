@@ -46,7 +46,8 @@ ALGORITHMS: dict[str, dict[str, object]] = {
 
 @dataclass
 class TrainArgs:
-    """Train a Transformer on a textgym id. Flags that are not given are the algorithm's own."""
+    """Train a Transformer on a textgym id: warm start (--pretrain), then write, be paid at every token, update, and
+    evaluate on the way. Flags that are not given are the algorithm's own."""
 
     env: str = "textgym/Copy-v0"
     """The environment's id, with or without textgym/."""
@@ -76,7 +77,7 @@ class TrainArgs:
     positions: Literal["rotary", "learned"] = "rotary"
     """How positions are told."""
     dropout: float = 0.0
-    """Probability, in updates; see rollout_dropout."""
+    """Probability, in updates; in rollouts with --rollout-dropout."""
 
     learning_rate: float = 1e-3
     """The highest learning rate (Adam)."""
@@ -102,11 +103,11 @@ class TrainArgs:
     lam: float | None = None
     """Lambda of gae: 1 is Monte Carlo, 0 one step."""
     n_step: int = 5
-    """Rewards of n_step before the value stands for the rest."""
+    """n_step: rewards before the value stands for the rest."""
     redistribute: Literal["uniform", "attention"] | None = None
     """Give what a whole text was paid to its tokens anew: equally, or as its last token looks at them."""
     redistribute_share: float = 1.0
-    """Share of it that is given anew, the rest stays where it was paid."""
+    """How much of it is given anew; the rest stays where it was paid."""
     clip: float | None = None
     """Clip range of the probability ratio (ppo, rloo, grpo)."""
     value_weight: float = 0.5
@@ -134,7 +135,7 @@ class TrainArgs:
     random_starts: float = 0.0
     """Share of texts that begin with some tokens of a reference, which are not learnt from."""
     mixer: int | None = None
-    """MIXER: first tokens of a reference are learnt by cross-entropy, so many fewer from stage to stage."""
+    """MIXER: texts begin with tokens of a reference, learnt by cross-entropy; in each stage so many fewer, to none."""
     kl_weight: float = 0.0
     """Weight of the KL to the policy at the start of reinforcement learning."""
     kl_in: Literal["loss", "reward"] = "loss"

@@ -107,8 +107,7 @@ class Trainer:
         """The tokens to learn from, with their advantages: the rollout's, or those of the whole texts that are there
         now; None: there are none."""
         if self.groups is None:
-            _, _, *at = places(rollout)
-            at = tuple(at)
+            _, _, at = places(rollout)
             rewards = rollout.rewards.index_put(at, batch.own_rewards, accumulate=True)
             advantages = self._advantages(rewards, rollout.values, rollout.ended, rollout.last_values)
             return batch.with_advantages(advantages[at], (advantages + rollout.values)[at])

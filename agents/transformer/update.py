@@ -85,18 +85,17 @@ class Batch:
         return replace(self, **{**of_tokens, "windows": self.windows[there], "parts": parts, "forced": None})
 
 
-def places(rollout: Rollout) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Of the rollout's M tokens, text by text, their parts, how far in it, their steps and their rows: int64 (M,)."""
+def places(rollout: Rollout) -> tuple[Tensor, Tensor, tuple[Tensor, Tensor]]:
+    """Of the rollout's M tokens, text by text: the part of each, how far in it, and its step and row; int64 (M,)."""
     sizes = rollout.last - rollout.first
     parts = torch.arange(len(sizes), device=sizes.device).repeat_interleave(sizes)
     within = torch.arange(len(parts), device=sizes.device) - (sizes.cumsum(0) - sizes)[parts]
-    return parts, within, rollout.starts[parts] + within, rollout.rows[parts]
+    return parts, within, (rollout.starts[parts] + within, rollout.rows[parts])
 
 
 def as_batch(rollout: Rollout, advantages: Tensor, targets: Tensor, prompt_length: int) -> Batch:
     """The rollout's tokens, text by text. ``advantages``, ``targets`` of the values: float (N, n)."""
-    parts, within, *at = places(rollout)
-    at = tuple(at)
+    parts, within, at = places(rollout)
     return Batch(
         windows=rollout.windows,
         parts=parts,
