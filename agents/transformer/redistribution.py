@@ -46,7 +46,10 @@ def by_attention(policy: Policy, batch: Batch, texts: int = 256) -> Tensor:
     """
     last = torch.zeros(len(batch.windows), dtype=torch.long, device=batch.columns.device)
     last.scatter_reduce_(0, batch.parts, 1 + batch.columns, "amax")  # the columns of the last tokens
+    training = policy.training
+    policy.eval()
     looks = [policy.attention(*both) for both in zip(batch.windows.split(texts), last.split(texts), strict=True)]
+    policy.train(training)
     weights = torch.cat(looks)[batch.parts, 1 + batch.columns].float()
     return weights / sums(weights, batch.parts)[batch.parts]
 
