@@ -10,9 +10,11 @@ the other, each round on fresh texts (the libraries memoise lines); in brackets 
 
 from __future__ import annotations
 
+import os
 import platform
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
@@ -29,7 +31,16 @@ from experiments.benchmarks.flags import flags
 from experiments.benchmarks.prose import Rewrite, likely_actions, pair, vocabulary
 from experiments.benchmarks.timing import Ratio
 from textgym.episode import Episode
-from textgym.metrics import BLEU, ROUGE, ChrF, EditDistance, Metric, TokenBLEU
+from textgym.metrics import (
+    BLEU,
+    ROUGE,
+    BatchProgress,
+    ChrF,
+    EditDistance,
+    Metric,
+    OptimisticEditDistance,
+    TokenBLEU,
+)
 from textgym.replay import as_rows, replay
 from textgym.sb3 import SB3VecEnv
 from textgym.sb3.encoders import policy_kwargs
@@ -81,6 +92,9 @@ METRICS = (
         rouge("rouge1", "rouge2", "rougeL", stem=True),
     ),
 )
+
+
+EDIT_DISTANCES = (EditDistance(), EditDistance("word"), OptimisticEditDistance())
 
 
 def follow(metrics: tuple[Metric, ...], episode: Episode, pieces: list[tuple[str, str]]) -> float:
@@ -152,15 +166,9 @@ def in_arrays(tokens: int, rows: int, rounds: int) -> Ratio:
     known = [pair(tokens, rng) for _ in range(rows)]
     episodes = [Episode("", (reference,)) for reference, _ in known]
     progress = TokenBLEU().start_rows(rows, vocabulary())
-    written, lengths = as_rows([ids for _, ids in known], vocabulary())
+    lengths = [len(ids) for _, ids in known]
     for r in range(rounds):
-        progress.reset(np.arange(rows), episodes)
-        times[r, 0] = 0.0
-        for step in replay(episodes, written, lengths, vocabulary(), needs_text=False):
-            start = time.perf_counter()
-            progress.value(step)
-            times[r, 0] += time.perf_counter() - start
-        times[r, 0] /= lengths.sum()
+        times[r, 0] = along_rows(progress, known, needs_text=False)
         row = int(rng.integers(rows))
         reference = " ".join(map(str, vocabulary().encode(episodes[row].references[0])))
         prefixes = [" ".join(map(str, known[row][1][:t])) for t in np.linspace(1, lengths[row], PLACES).astype(int)]
@@ -169,6 +177,59 @@ def in_arrays(tokens: int, rows: int, rounds: int) -> Ratio:
             scorer.sentence_score(prefix, [reference])
         times[r, 1] = (time.perf_counter() - start) / len(prefixes)
     return Ratio(float(np.median(times[:, 0])), float(np.median(times[:, 1])), times[:, 1] / times[:, 0])
+
+
+def along_rows(progress: BatchProgress, known: list[tuple[str, list[int]]], needs_text: bool) -> float:
+    """Seconds a token of one row; ``known``: the reference of each row and the ids that are written there."""
+    episodes = [Episode("", (reference,)) for reference, _ in known]
+    written, lengths = as_rows([ids for _, ids in known], vocabulary())
+    progress.reset(np.arange(len(known)), episodes)
+    spent = 0.0
+    for step in replay(episodes, written, lengths, vocabulary(), needs_text):
+        start = time.perf_counter()
+        progress.value(step)
+        spent += time.perf_counter() - start
+    return spent / lengths.sum()
+
+
+@contextmanager
+def python_code() -> Iterator[None]:
+    """No compiled code for what is made here."""
+    os.environ["TEXTGYM_COMPILED"] = "0"
+    try:
+        yield
+    finally:
+        del os.environ["TEXTGYM_COMPILED"]
+
+
+def compiled_rows(metric: Metric, shapes: Sequence[tuple[int, int]], rounds: int) -> np.ndarray:
+    """Seconds a token of one row in compiled code and in Python code, (rounds, len(shapes), 2), all in turns.
+
+    ``shapes``: (tokens, rows).
+    """
+    rng, times = np.random.default_rng(0), np.empty((rounds + 1, len(shapes), 2))
+    for r in range(rounds + 1):  # in the first one numba compiles
+        for i, (tokens, rows) in enumerate(shapes):
+            known = [pair(tokens, rng) for _ in range(rows)]
+            times[r, i, 0] = along_rows(metric.start_rows(rows), known, needs_text=True)
+            with python_code():
+                times[r, i, 1] = along_rows(metric.start_rows(rows), known, needs_text=True)
+    return times[1:]
+
+
+def compiled_resets(metric: Metric, rounds: int, rows: int = 64) -> np.ndarray:
+    """Seconds to begin a text of one row in both, its reference new, 64 tokens long, (rounds, 2)."""
+    times, every = np.empty((rounds, 2)), np.arange(rows)
+    with python_code():
+        each = [None, metric.start_rows(rows)]
+    each[0] = metric.start_rows(rows)
+    for r in range(-1, rounds):  # the arrays grow at first
+        episodes = [Episode("", (pair(64, _FRESH)[0],)) for _ in every]
+        for i, progress in enumerate(each):
+            start = time.perf_counter()
+            progress.reset(every, episodes)
+            times[r, i] = (time.perf_counter() - start) / rows
+    return times
 
 
 def stepping(reward: object, rows: int, seconds: float) -> float:
@@ -230,6 +291,12 @@ def training(reward: object, budget: int, n_steps: int) -> tuple[float, float]:
     return (time.perf_counter() - start) / (64 * n_steps), spent["reward"] / (64 * n_steps)
 
 
+def shown(times: np.ndarray, digits: int = 2) -> str:
+    """Compiled code, Python code, us, and how many times as fast; ``times``: seconds, (rounds, 2)."""
+    ours, python = np.median(times, axis=0) * 1e6
+    return f"{ours:.{digits}f}, {python:.{digits}f}, {Ratio(ours, python, times[:, 1] / times[:, 0])}"
+
+
 def main() -> None:
     args = flags("experiments.benchmarks.metrics", __doc__)
     import torch
@@ -254,7 +321,7 @@ def main() -> None:
             cells.append(f"{ratio.seconds * 1e6:.1f}, {ratio.baseline_seconds * 1e6:,.0f}, {ratio}")
         flat = flatness(compared.ours, rounds)
         lines.append(f"| {compared.name} | {' | '.join(cells)} | {flat} | {set_up(compared.ours, 64) * 1e6:.0f} us |")
-    for metric in (EditDistance(), EditDistance("word"), textgym.make_metric("optimistic_edit_distance")):
+    for metric in EDIT_DISTANCES:
         cells = []
         for tokens in lengths:
             rng = np.random.default_rng(tokens)
@@ -274,6 +341,20 @@ def main() -> None:
             ratio = in_arrays(tokens, n, rounds)
             us, library = ratio.seconds * 1e6, ratio.baseline_seconds * 1e6
             lines.append(f"| {tokens} | {n:,} | {us:.2f} | {library:.0f} | {ratio} |")
+    shapes = [(tokens, 64) for tokens in lengths[1:]] + [(64, 1024)]
+    lines += ["", "Many rows of texts, us a token and row: compiled code, Python code, times as fast:", ""]
+    lines += [
+        "| metric | "
+        + " | ".join(f"{tokens:,} tokens, {n:,} rows" for tokens, n in shapes)
+        + " | a token at 1,024 over one at 64, 64 rows: compiled, Python | new reference, 64 tokens |",
+        "|---|" + "---|" * (len(shapes) + 2),
+    ]
+    for metric in tqdm((BLEU(), *EDIT_DISTANCES), desc="compiled"):
+        times = compiled_rows(metric, shapes, max(3, rounds // 3))
+        cells = [shown(times[:, i]) for i in range(len(shapes))]
+        flat = np.median(times[:, len(shapes) - 2] / times[:, 0], axis=0)
+        new = shown(compiled_resets(metric, rounds), digits=0)
+        lines.append(f"| {metric.name} | {' | '.join(cells)} | {flat[0]:.1f}x, {flat[1]:.1f}x | {new} |")
     rewards = {"nothing at every token (terminal:token_match)": "terminal:token_match"}
     rewards |= {
         f"delta:{name}": f"delta:{name}" for name in ("token_match", "token_bleu", "bleu", "chrf", "rougeL", "cer")
@@ -283,9 +364,14 @@ def main() -> None:
     lines += ["", "Tokens a second of the vector env, V = 8,192, texts of 60 tokens (thousands):", ""]
     rows = (1, 64, 1024)
     lines += ["| reward | " + " | ".join(f"{n:,} rows" for n in rows) + " |", "|---|---|---|---|"]
+    seconds = 0.2 if args.quick else 1.5
     for name, reward in tqdm(rewards.items(), desc="stepping"):
-        rates = [stepping(reward, n, 0.2 if args.quick else 1.5) / 1000 for n in rows]
+        rates = [stepping(reward, n, seconds) / 1000 for n in rows]
         lines.append(f"| {name} | " + " | ".join(f"{rate:.1f}" for rate in rates) + " |")
+        if name in ("delta:bleu", "delta:cer"):
+            with python_code():
+                rates = [stepping(reward, n, seconds) / 1000 for n in rows[1:]]
+            lines.append(f"| {name}, Python code | | " + " | ".join(f"{rate:.1f}" for rate in rates) + " |")
     lines += ["", "SB3 PPO, default settings, embedding bag, V = 128 (characters), 64 rows, wall time:", ""]
     lines += ["| budget | reward | tokens/s | share of the reward |", "|---|---|---|---|"]
     trained = {"delta:bleu": "delta:bleu", "sacrebleu on the prefix": textgym.Delta(by_library)}
