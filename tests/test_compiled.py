@@ -13,17 +13,18 @@ from test_bleu import by_sacrebleu, texts_in_pieces
 from test_metrics import PAIRS
 from test_structure import run
 
-import textgym
-from textgym import BLEU, EditDistance, Episode, OptimisticEditDistance, TextGenVectorEnv
+from textgym import BLEU, ROUGE, ChrF, EditDistance, Episode, OptimisticEditDistance, TextGenVectorEnv
 from textgym.metrics import compiled
 from textgym.metrics.base import _RowByRow
 from textgym.metrics.bleu import SMOOTHINGS
 from textgym.metrics.tokenization import INSIDE, SEPARATOR, SPACE, tokenization
 
+sacrebleu = pytest.importorskip("sacrebleu")
 pytest.importorskip("numba")
 from textgym.metrics.compiled import texts as kernels  # noqa: E402 (only where numba is installed)
 from textgym.metrics.compiled.rows import CompiledRows, rules_of  # noqa: E402
 
+METRICS = [BLEU(), BLEU("zh"), ChrF(), EditDistance("word"), EditDistance(), OptimisticEditDistance()]
 TOKENIZATIONS = ("13a", "none", "char", "zh")
 EDITS = [(kind, *pair) for kind in (EditDistance, OptimisticEditDistance) for pair in PAIRS]
 
@@ -100,7 +101,21 @@ def test_bleu_is_sacrebleus_and_the_python_codes(tokenize, smooth, data, texts, 
     check_rows(metric, texts, order, lambda text, references: by_sacrebleu(metric, text, references))
 
 
-@pytest.mark.parametrize("metric", [BLEU(), BLEU("zh"), EditDistance("word"), EditDistance(), OptimisticEditDistance()])
+@settings(deadline=None, max_examples=100)
+@given(data=st.data(), texts=st.lists(texts_in_pieces(), min_size=3, max_size=6), order=orders)
+def test_chrf_is_sacrebleus_and_the_python_codes(data, texts, order):
+    longest, beta, whitespace = data.draw(
+        st.tuples(*map(st.sampled_from, ([6, 6, 1, 2, 32], [2, 0, 0.5], [False, True])))
+    )
+    oracle = sacrebleu.metrics.CHRF(longest, beta=beta, whitespace=whitespace)
+
+    def expected(text, references):
+        return oracle.sentence_score(text, references).score / 100
+
+    check_rows(ChrF(longest, beta=beta, whitespace=whitespace), texts, order, expected)
+
+
+@pytest.mark.parametrize("metric", METRICS)
 def test_rows_with_any_number_of_references_and_empty_ones(metric):
     some = [(), ("",), ("a b c d e", ""), ("a", "a b", "x y z"), (" \n",), ("a b c d e f g h",)]
     episodes = [Episode("", references) for references in some]
@@ -113,7 +128,7 @@ def test_rows_with_any_number_of_references_and_empty_ones(metric):
             assert values == [progress.push(piece) for progress in each]
 
 
-@pytest.mark.parametrize("metric", [BLEU(), EditDistance("word"), EditDistance(), OptimisticEditDistance()])
+@pytest.mark.parametrize("metric", METRICS)
 def test_arrays_grow_with_texts_and_references(metric):
     words = [f"w{i * i % 997}" for i in range(3000)]
     rows, two = metric.compiled_rows(2), np.arange(2)
@@ -142,11 +157,10 @@ def test_scores_of_finished_texts_are_the_python_codes(monkeypatch):
     references = ["the cat sat on the mat, it is said " * 3, "", "a"]
     texts = ["the cat sat in the mat. " * 4, "a b", ""]
     episodes = [Episode("", references[:k]) for k in range(3)]
-    scores = [metric.score_all(texts, episodes) for metric in (BLEU(), EditDistance(), OptimisticEditDistance("word"))]
+    scores = [metric.score_all(texts, episodes) for metric in METRICS]
     monkeypatch.setattr(CompiledRows, "__init__", None)  # nobody asks for compiled rows
     monkeypatch.setenv("TEXTGYM_COMPILED", "0")
-    again = [metric.score_all(texts, episodes) for metric in (BLEU(), EditDistance(), OptimisticEditDistance("word"))]
-    assert again == scores
+    assert [metric.score_all(texts, episodes) for metric in METRICS] == scores
 
 
 # -- when it is used ------------------------------------------------------------------------------------
@@ -161,10 +175,10 @@ class Mine(EditDistance):
 
 def test_many_rows_are_followed_by_compiled_code(monkeypatch):
     n = compiled.FEW_ROWS
-    for metric in (BLEU(), BLEU("zh"), EditDistance(), OptimisticEditDistance("word")):
+    for metric in METRICS:
         assert isinstance(metric.start_rows(n), CompiledRows)
         assert isinstance(metric.start_rows(n - 1), _RowByRow)
-    for metric in (BLEU(lowercase=True), BLEU("intl"), BLEU(max_order=33), Mine(), textgym.ROUGE("L")):
+    for metric in (BLEU(lowercase=True), BLEU("intl"), BLEU(max_order=33), ChrF(word_order=2), Mine(), ROUGE("L")):
         assert isinstance(metric.start_rows(n), _RowByRow)
     monkeypatch.setenv("TEXTGYM_COMPILED", "0")
     assert isinstance(EditDistance().start_rows(n), _RowByRow)
@@ -192,7 +206,7 @@ print(json.dumps([few, "numba" in sys.modules, len(append.signatures)]))
 
 # -- environments ---------------------------------------------------------------------------------------
 
-REWARDS = ["delta:bleu", "delta:cer", "every_step:wer", "delta:optimistic_edit_distance", "terminal:bleu"]
+REWARDS = ["delta:bleu", "delta:chrf", "delta:cer", "every_step:wer", "delta:optimistic_edit_distance", "terminal:bleu"]
 
 
 def make(kind, mask=None, n=9):
@@ -224,7 +238,7 @@ def test_environments_pay_the_same(monkeypatch, kind, mask):
         monkeypatch.setenv("TEXTGYM_COMPILED", switch)
         env = make(kind, mask)
         followed = [isinstance(each.progress, CompiledRows) for each in env.state.paying.metrics.followed]
-        assert followed == [switch == "1"] * 4
+        assert followed == [switch == "1"] * 5
         results.append([env.reset(seed=0), *play(env, some_actions(env, 80))])
     assert_same(*results)
 

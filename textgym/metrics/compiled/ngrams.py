@@ -22,9 +22,11 @@ class Matches(NamedTuple):
         references: int64 (n,), how many.
         lengths: int64 (n, K), tokens of each.
         places: int32 (n, P), the symbols of the references one after the other, -1 before, between and after them.
-        before: int32 (n, P), the place before with the same symbol; 0: none.
-        last: int32 (n, S + 1), the last place with a symbol; 0: none.
-        taken: uint32 (n, P), bit k: the n-gram of k + 1 tokens that ends there is taken.
+        single: int32 (n, K, S + 1), the places of a symbol in a reference that are free for 1-grams.
+        taken: uint32 (n, P), bit k: the n-gram of k + 1 tokens that ends there is taken. Bit 0 is not used.
+        last: int32 (n, S + 1), the last place of a symbol; 0: none. The next two lead from there to all the others:
+        other: int32 (n, P), from the last place of a symbol behind another one to the last place behind a third.
+        before: int32 (n, P), to the place before of the symbol behind the same one.
         recent: int64 (n, orders), the last final symbols of the text, the newest first; -2: there is none.
         reach: int64 (n, 2), how many of these the references have in a row, and a place where they do.
         matches: int64 (n, M, orders), of 1-grams, 2-grams, ... of the final tokens: in each reference, or (M = 1) in
@@ -35,9 +37,11 @@ class Matches(NamedTuple):
     references: np.ndarray
     lengths: np.ndarray
     places: np.ndarray
-    before: np.ndarray
-    last: np.ndarray
+    single: np.ndarray
     taken: np.ndarray
+    last: np.ndarray
+    other: np.ndarray
+    before: np.ndarray
     recent: np.ndarray
     reach: np.ndarray
     matches: np.ndarray
@@ -47,7 +51,7 @@ class Matches(NamedTuple):
 @kernel
 def begin_matches(state, rows, known, counts, symbols, ends):
     """Begin new texts in some rows, see ``edit_distance.begin_columns``."""
-    references, lengths, places, before, last, taken, recent, reach, matches, written = state
+    references, lengths, places, single, taken, last, other, before, recent, reach, matches, written = state
     reference = begin = 0
     for i in range(len(rows)):
         row = rows[i]
@@ -63,10 +67,21 @@ def begin_matches(state, rows, known, counts, symbols, ends):
         places[row, 0] = -1
         for k in range(counts[i]):
             lengths[row, k] = ends[reference] - begin
+            for symbol in range(known[row] + 1):
+                single[row, k, symbol] = 0
             for t in range(begin, ends[reference]):
                 place += 1
-                places[row, place], before[row, place], taken[row, place] = symbols[t], last[row, symbols[t]], 0
-                last[row, symbols[t]] = place
+                symbol, neighbour = symbols[t], places[row, place - 1]
+                places[row, place], taken[row, place] = symbol, 0
+                single[row, k, symbol] += 1
+                same, came_from = last[row, symbol], 0
+                while same and places[row, same - 1] != neighbour:
+                    same, came_from = other[row, same], same
+                before[row, place], other[row, place] = same, other[row, same] if same else 0
+                if came_from:
+                    other[row, came_from] = place
+                else:
+                    last[row, symbol] = place
             place += 1
             places[row, place] = -1
             begin = ends[reference]
@@ -82,14 +97,17 @@ def push_matches(state, rows, symbols, finals, ends, merged, counts, totals):
         counts: int64 (k, M, orders), gets the matches of the whole texts.
         totals: int64 (k,), gets how many tokens they have.
     """
-    references, lengths, places, before, last, taken, final_recent, final_reach, final_matches, written = state
+    references, lengths, places, single, taken = state[:5]
+    last, other, before = state[5:8]
+    final_recent, final_reach, final_matches, written = state[8:]
     _, several, orders = final_matches.shape
     recent, found = np.empty(orders, np.int64), np.empty(lengths.shape[1], np.int64)
     most = 0
     for i in range(len(rows)):
         most = max(most, ends[i] - finals[i])
     most *= lengths.shape[1] * orders
-    lent, bits = np.empty(most, np.int64), np.empty(most, np.int64)  # what tokens take that are not final
+    # what tokens take that are not final: places and orders; or, below 0, references and symbols
+    lent, bits = np.empty(most, np.int64), np.empty(most, np.int64)
     begin = 0
     for i in range(len(rows)):
         row, final, end = rows[i], finals[i], ends[i]
@@ -108,17 +126,19 @@ def push_matches(state, rows, symbols, finals, ends, merged, counts, totals):
                 written[row] += final - begin
             if t == end:
                 break
-            # of each order the first place that is free, in each reference, from the last place on; in a single
-            # reference first where the text may be going on
-            k, floor = references[row] - 1, 0
-            for other in range(k + 1):
-                found[other] = 0
-                floor += lengths[row, other] + 1 if other < k else 0
-            possible, longest = (1 << min(orders, reach + 1)) - 1, 0
-            next_place = near + 1 if k == 0 and places[row, near + 1] == symbols[t] else 0
-            going_on = next_place > 0
-            place = next_place if going_on else last[row, symbols[t]]
-            while place and not (k == 0 and found[0] == possible):
+            symbol, k, floor = symbols[t], references[row] - 1, 0
+            for m in range(k + 1):
+                found[m] = 0  # the orders that match in reference m, as bits
+                floor += lengths[row, m] + 1 if m < k else 0
+            # 2-grams and longer ones end where the pair of the last two tokens does: from its last place on, each place
+            # is taken for the orders for which it is free. First, in a single reference, the one after the last match
+            start = last[row, symbol]
+            while start and places[row, start - 1] != recent[0]:
+                start = other[row, start]
+            going_on = k == 0 and start > 0 and places[row, near + 1] == symbol
+            place, near = near + 1 if going_on else start, 0
+            possible, longest = (1 << min(orders, reach + 1)) - 2, int(symbol > 0)
+            while place and possible and not (k == 0 and found[0] == possible):
                 while place < floor:
                     k -= 1
                     floor -= lengths[row, k] + 1
@@ -127,19 +147,26 @@ def push_matches(state, rows, symbols, finals, ends, merged, counts, totals):
                     run += 1
                 if run > longest:
                     longest, near = run, place
-                free = (1 << run) - 1 & ~(taken[row, place] | found[k])
+                free = (1 << run) - 2 & ~(taken[row, place] | found[k])
                 if free:
                     taken[row, place] |= free
                     found[k] |= free
                     if t >= final:
                         lent[loans], bits[loans] = place, free
                         loans += 1
-                place = last[row, symbols[t]] if going_on else before[row, place]
+                place = start if going_on else before[row, place]
                 going_on = False
+            for k in range(references[row]):
+                if single[row, k, symbol] > 0:
+                    single[row, k, symbol] -= 1
+                    found[k] |= 1
+                    if t >= final:
+                        lent[loans], bits[loans] = -1 - k, symbol
+                        loans += 1
             reach = longest
             for n in range(orders - 1, 0, -1):
                 recent[n] = recent[n - 1]
-            recent[0] = symbols[t]
+            recent[0] = symbol
             for k in range(references[row]):
                 if merged and k:
                     found[0] |= found[k]
@@ -150,7 +177,10 @@ def push_matches(state, rows, symbols, finals, ends, merged, counts, totals):
                 for n in range(orders):
                     counts[i, 0, n] += found[0] >> n & 1
         for loan in range(loans):
-            taken[row, lent[loan]] ^= bits[loan]
+            if lent[loan] < 0:
+                single[row, -1 - lent[loan], bits[loan]] += 1
+            else:
+                taken[row, lent[loan]] ^= bits[loan]
         totals[i], begin = written[row] + end - final, end
 
 
@@ -170,9 +200,11 @@ class NgramRows(CompiledRows):
             references=np.zeros(n, np.int64),
             lengths=np.zeros((n, 1), np.int64),
             places=np.zeros((n, 2), np.int32),
-            before=np.zeros((n, 1), np.int32),
-            last=np.zeros((n, 1), np.int32),
+            single=np.zeros((n, 1, 1), np.int32),
             taken=np.zeros((n, 1), np.uint32),
+            last=np.zeros((n, 1), np.int32),
+            other=np.zeros((n, 1), np.int32),
+            before=np.zeros((n, 1), np.int32),
             recent=np.zeros((n, orders), np.int64),
             reach=np.zeros((n, 2), np.int64),
             matches=np.zeros((n, 1, orders), np.int64),
@@ -189,7 +221,14 @@ class NgramRows(CompiledRows):
         if not self.merged:
             self.matches = widened(self.matches, matches=(references, self.matches.matches.shape[2]))
         self.matches = widened(
-            self.matches, lengths=(references,), places=places, before=places, taken=places, last=(different + 1,)
+            self.matches,
+            lengths=(references,),
+            places=places,
+            single=(references, different + 1),
+            taken=places,
+            last=(different + 1,),
+            other=places,
+            before=places,
         )
         begin_matches(tuple(self.matches), rows, self.texts.symbols, counts, symbols, ends)
 
