@@ -10,11 +10,9 @@ the other, each round on fresh texts (the libraries memoise lines); in brackets 
 
 from __future__ import annotations
 
-import os
 import platform
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -28,20 +26,11 @@ from tqdm import tqdm
 
 import textgym
 from experiments.benchmarks.flags import flags
+from experiments.benchmarks.metric_rows import compiled_resets, compiled_rows, in_arrays, python_code
 from experiments.benchmarks.prose import Rewrite, likely_actions, pair, vocabulary
 from experiments.benchmarks.timing import Ratio
 from textgym.episode import Episode
-from textgym.metrics import (
-    BLEU,
-    ROUGE,
-    BatchProgress,
-    ChrF,
-    EditDistance,
-    Metric,
-    OptimisticEditDistance,
-    TokenBLEU,
-)
-from textgym.replay import as_rows, replay
+from textgym.metrics import BLEU, ROUGE, ChrF, EditDistance, Metric, OptimisticEditDistance
 from textgym.sb3 import SB3VecEnv
 from textgym.sb3.encoders import policy_kwargs
 
@@ -159,79 +148,6 @@ def set_up(metrics: tuple[Metric, ...], tokens: int) -> float:
     return (time.perf_counter() - start) / len(episodes)
 
 
-def in_arrays(tokens: int, rows: int, rounds: int) -> Ratio:
-    """Seconds a token of one of ``rows`` rows: BLEU on token ids, and sacrebleu's (``tokenize="none"``) on the ids."""
-    rng, times = np.random.default_rng(tokens), np.empty((rounds, 2))
-    scorer = SacreBLEU(tokenize="none", effective_order=True)
-    known = [pair(tokens, rng) for _ in range(rows)]
-    episodes = [Episode("", (reference,)) for reference, _ in known]
-    progress = TokenBLEU().start_rows(rows, vocabulary())
-    lengths = [len(ids) for _, ids in known]
-    for r in range(rounds):
-        times[r, 0] = along_rows(progress, known, needs_text=False)
-        row = int(rng.integers(rows))
-        reference = " ".join(map(str, vocabulary().encode(episodes[row].references[0])))
-        prefixes = [" ".join(map(str, known[row][1][:t])) for t in np.linspace(1, lengths[row], PLACES).astype(int)]
-        start = time.perf_counter()
-        for prefix in prefixes:
-            scorer.sentence_score(prefix, [reference])
-        times[r, 1] = (time.perf_counter() - start) / len(prefixes)
-    return Ratio(float(np.median(times[:, 0])), float(np.median(times[:, 1])), times[:, 1] / times[:, 0])
-
-
-def along_rows(progress: BatchProgress, known: list[tuple[str, list[int]]], needs_text: bool) -> float:
-    """Seconds a token of one row; ``known``: the reference of each row and the ids that are written there."""
-    episodes = [Episode("", (reference,)) for reference, _ in known]
-    written, lengths = as_rows([ids for _, ids in known], vocabulary())
-    progress.reset(np.arange(len(known)), episodes)
-    spent = 0.0
-    for step in replay(episodes, written, lengths, vocabulary(), needs_text):
-        start = time.perf_counter()
-        progress.value(step)
-        spent += time.perf_counter() - start
-    return spent / lengths.sum()
-
-
-@contextmanager
-def python_code() -> Iterator[None]:
-    """No compiled code for what is made here."""
-    os.environ["TEXTGYM_COMPILED"] = "0"
-    try:
-        yield
-    finally:
-        del os.environ["TEXTGYM_COMPILED"]
-
-
-def compiled_rows(metric: Metric, shapes: Sequence[tuple[int, int]], rounds: int) -> np.ndarray:
-    """Seconds a token of one row in compiled code and in Python code, (rounds, len(shapes), 2), all in turns.
-
-    ``shapes``: (tokens, rows).
-    """
-    rng, times = np.random.default_rng(0), np.empty((rounds + 1, len(shapes), 2))
-    for r in range(rounds + 1):  # in the first one numba compiles
-        for i, (tokens, rows) in enumerate(shapes):
-            known = [pair(tokens, rng) for _ in range(rows)]
-            times[r, i, 0] = along_rows(metric.start_rows(rows), known, needs_text=True)
-            with python_code():
-                times[r, i, 1] = along_rows(metric.start_rows(rows), known, needs_text=True)
-    return times[1:]
-
-
-def compiled_resets(metric: Metric, rounds: int, rows: int = 64) -> np.ndarray:
-    """Seconds to begin a text of one row in both, its reference new, 64 tokens long, (rounds, 2)."""
-    times, every = np.empty((rounds, 2)), np.arange(rows)
-    with python_code():
-        each = [None, metric.start_rows(rows)]
-    each[0] = metric.start_rows(rows)
-    for r in range(-1, rounds):  # the arrays grow at first
-        episodes = [Episode("", (pair(64, _FRESH)[0],)) for _ in every]
-        for i, progress in enumerate(each):
-            start = time.perf_counter()
-            progress.reset(every, episodes)
-            times[r, i] = (time.perf_counter() - start) / rows
-    return times
-
-
 def stepping(reward: object, rows: int, seconds: float) -> float:
     """Tokens a second of a vector env of ``rows`` rows that writes nearly right texts of 64 tokens."""
     task = Rewrite(64)
@@ -338,7 +254,7 @@ def main() -> None:
     lines += ["| tokens | rows | us a token and row | sacrebleu | times as fast |", "|---|---|---|---|---|"]
     for tokens in (64, 256):
         for n in (64, 1024):
-            ratio = in_arrays(tokens, n, rounds)
+            ratio = in_arrays(tokens, n, rounds, PLACES)
             us, library = ratio.seconds * 1e6, ratio.baseline_seconds * 1e6
             lines.append(f"| {tokens} | {n:,} | {us:.2f} | {library:.0f} | {ratio} |")
     shapes = [(tokens, 64) for tokens in lengths[1:]] + [(64, 1024)]
@@ -346,14 +262,14 @@ def main() -> None:
     lines += [
         "| metric | "
         + " | ".join(f"{tokens:,} tokens, {n:,} rows" for tokens, n in shapes)
-        + " | a token at 1,024 over one at 64, 64 rows: compiled, Python | new reference, 64 tokens |",
+        + f" | a token at {lengths[-1]:,} over one at 64, 64 rows: compiled, Python | new reference, 64 tokens |",
         "|---|" + "---|" * (len(shapes) + 2),
     ]
-    for metric in tqdm((BLEU(), *EDIT_DISTANCES), desc="compiled"):
+    for metric in tqdm((BLEU(), ChrF(), *EDIT_DISTANCES), desc="compiled code"):
         times = compiled_rows(metric, shapes, max(3, rounds // 3))
         cells = [shown(times[:, i]) for i in range(len(shapes))]
         flat = np.median(times[:, len(shapes) - 2] / times[:, 0], axis=0)
-        new = shown(compiled_resets(metric, rounds), digits=0)
+        new = shown(compiled_resets(metric, rounds, _FRESH), digits=0)
         lines.append(f"| {metric.name} | {' | '.join(cells)} | {flat[0]:.1f}x, {flat[1]:.1f}x | {new} |")
     rewards = {"nothing at every token (terminal:token_match)": "terminal:token_match"}
     rewards |= {
@@ -368,7 +284,7 @@ def main() -> None:
     for name, reward in tqdm(rewards.items(), desc="stepping"):
         rates = [stepping(reward, n, seconds) / 1000 for n in rows]
         lines.append(f"| {name} | " + " | ".join(f"{rate:.1f}" for rate in rates) + " |")
-        if name in ("delta:bleu", "delta:cer"):
+        if name in ("delta:bleu", "delta:chrf", "delta:cer"):
             with python_code():
                 rates = [stepping(reward, n, seconds) / 1000 for n in rows[1:]]
             lines.append(f"| {name}, Python code | | " + " | ".join(f"{rate:.1f}" for rate in rates) + " |")
