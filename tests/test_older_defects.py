@@ -17,7 +17,7 @@ METRICS_WITHOUT_ARGUMENTS = [
     for name, make in METRICS.items()
     if name != "naive_bayes" and all(p.default is not p.empty for p in signature(make).parameters.values())
 ]
-WITHOUT_REFERENCES = {"distinct", "repetition", "length", "fluency"}
+WITHOUT_REFERENCES = {name for name in METRICS_WITHOUT_ARGUMENTS if not make_metric(name).needs_references}
 
 
 def similarity(text, references):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import asdict, replace
+from pathlib import Path
 
 import gymnasium as gym
 import torch
@@ -63,7 +64,7 @@ def train(args: TrainArgs) -> Result:
         "fingerprint": env.task.fingerprint,
         "versions": versions(*PACKAGES),
     }
-    folder = args.folder if args.folder is not None else default_folder(settings, f"transformer-{args.algo}")
+    folder = Path(args.folder) if args.folder is not None else default_folder(settings, f"transformer-{args.algo}")
     claim(folder, config, IDENTITY, resume=args.resume, overwrite=args.overwrite)
     resuming = args.resume and (folder / "last.pt").exists()
     torch.manual_seed(args.seed)

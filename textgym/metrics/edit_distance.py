@@ -123,8 +123,13 @@ class EditProgress(Progress):
 
     def distance(self, column: Column) -> int:
         """What the value is made of: the bottom cell."""
-        plus, minus, top = column
-        return top + plus.bit_count() - minus.bit_count()
+        return bottom(column)
+
+
+def bottom(column: Column) -> int:
+    """The bottom cell: the distance of the text to the whole reference."""
+    plus, minus, top = column
+    return top + plus.bit_count() - minus.bit_count()
 
 
 def nearest(metric: EditDistance, each: Sequence[Progress]) -> Progress:

@@ -7,7 +7,7 @@ from functools import lru_cache
 
 from textgym.episode import Episode
 from textgym.metrics import Metric, Progress
-from textgym.metrics.edit_distance import Pattern
+from textgym.metrics.edit_distance import Pattern, bottom
 from textgym.metrics.slots import Ontology, SlotErrors, SlotForms, SlotScanner, SlotValue, values_in
 
 ACT = "act"
@@ -82,8 +82,8 @@ class _ReplyProgress(Progress):
         if not any(contents):
             return 0.0
         best = 0.0
-        for (which, pattern), (_, _, distance) in zip(self.references, self._advanced(symbols), strict=True):
-            form = max(0.0, 1.0 - distance / (pattern.length or 1))
+        for (which, pattern), column in zip(self.references, self._advanced(symbols), strict=True):
+            form = max(0.0, 1.0 - bottom(column) / (pattern.length or 1))
             best = max(best, contents[which] * form**2)
         return best
 
