@@ -5,7 +5,7 @@ from __future__ import annotations
 from math import exp, log
 
 from textgym.metrics.bleu import BLEU
-from textgym.metrics.compiled.kernel import kernel
+from textgym.metrics.compiled.kernel import inner, kernel
 from textgym.metrics.compiled.ngrams import MOST_ORDERS, NgramRows
 from textgym.metrics.compiled.rows import rules_of
 
@@ -43,7 +43,7 @@ def score_rows(scoring, rows, references, lengths, counts, totals, values):
         values[i] = bleu(scoring, counts, i, total, closest)
 
 
-@kernel
+@inner
 def bleu(scoring, counts, i, length, reference_length):
     """``BLEU.from_counts`` of the i-th row, the same operations in the same order.
 

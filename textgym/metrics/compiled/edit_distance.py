@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from textgym.metrics.compiled.kernel import kernel, widened
+from textgym.metrics.compiled.kernel import inner, kernel, widened
 from textgym.metrics.compiled.rows import CompiledRows, rules_of
 
 FORMS = ("distance", "rate", "accuracy")  # in the order of their numbers in ``push_columns``
@@ -102,7 +102,7 @@ def push_columns(optimistic, form, columns, rows, symbols, finals, ends, values)
         values[i], begin = value, end
 
 
-@kernel
+@inner
 def advance(matches, plus, minus, bottoms, row, k, column, width, symbols, begin, end, scratch):
     """A column of row and reference k one further for each symbol: ``Pattern.advance``, word by word."""
     if width >= LONG:
@@ -121,7 +121,7 @@ def advance(matches, plus, minus, bottoms, row, k, column, width, symbols, begin
             up_above, down_above = up_below, down_below
 
 
-@kernel
+@inner
 def advance_long(matches, plus, minus, bottoms, row, k, column, width, symbols, begin, end, scratch):
     """:func:`advance` in loops whose rounds do not depend on each other, which compilers turn into vector code.
 
@@ -154,7 +154,7 @@ def advance_long(matches, plus, minus, bottoms, row, k, column, width, symbols, 
             levels[w] += np.int64(ups[w] >> LAST_BIT) - np.int64(downs[w] >> LAST_BIT)
 
 
-@kernel
+@inner
 def bottom_cell(plus, minus, bottoms, row, column, width, top, length):
     if not width:
         return top
@@ -163,7 +163,7 @@ def bottom_cell(plus, minus, bottoms, row, column, width, top, length):
     return bottoms[row, column, w] - below
 
 
-@kernel
+@inner
 def smallest_cell(plus, minus, bottoms, row, column, width, top, first):
     """See ``optimistic.py``: no cell before ``first`` is smaller than it."""
     lowest = top - first
@@ -179,7 +179,7 @@ def smallest_cell(plus, minus, bottoms, row, column, width, top, first):
     return lowest
 
 
-@kernel
+@inner
 def ones(word):
     """How many bits are set."""
     word -= word >> np.uint64(1) & np.uint64(0x5555555555555555)
