@@ -17,8 +17,8 @@ inner = njit(error_model="numpy")  # decorator of what kernels call: compiled, a
 def kernel(function: Callable) -> Callable:
     """Decorator: compile a function when it is first called, and keep the result on disk.
 
-    numba notices changes of a function's own file only: kernels call nothing compiled of other files. They get tuples of
-    arrays as plain ones, which numba unpacks faster than named ones, and take them apart before loops begin: to take an
+    numba notices changes of a function's own file only: kernels call nothing compiled of other files. Tuples of arrays
+    they get as plain ones, which numba unpacks faster than named ones, and take apart before loops begin: to take an
     array out of a tuple, or a row out of an array, costs more than what is done with it.
     """
     try:
