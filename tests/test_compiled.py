@@ -10,6 +10,7 @@ from helpers import Phrases, assert_same
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from test_bleu import by_sacrebleu, texts_in_pieces
+from test_chrf import FRAGMENTS, sacrebleus
 from test_metrics import PAIRS
 from test_structure import run
 
@@ -19,7 +20,7 @@ from textgym.metrics.base import _RowByRow
 from textgym.metrics.bleu import SMOOTHINGS
 from textgym.metrics.tokenization import INSIDE, SEPARATOR, SPACE, tokenization
 
-sacrebleu = pytest.importorskip("sacrebleu")
+pytest.importorskip("sacrebleu")
 pytest.importorskip("numba")
 from textgym.metrics.compiled import texts as kernels  # noqa: E402 (only where numba is installed)
 from textgym.metrics.compiled.rows import CompiledRows, rules_of  # noqa: E402
@@ -101,18 +102,13 @@ def test_bleu_is_sacrebleus_and_the_python_codes(tokenize, smooth, data, texts, 
     check_rows(metric, texts, order, lambda text, references: by_sacrebleu(metric, text, references))
 
 
-@settings(deadline=None, max_examples=100)
-@given(data=st.data(), texts=st.lists(texts_in_pieces(), min_size=3, max_size=6), order=orders)
-def test_chrf_is_sacrebleus_and_the_python_codes(data, texts, order):
-    longest, beta, whitespace = data.draw(
-        st.tuples(*map(st.sampled_from, ([6, 6, 1, 2, 32], [2, 0, 0.5], [False, True])))
-    )
-    oracle = sacrebleu.metrics.CHRF(longest, beta=beta, whitespace=whitespace)
-
-    def expected(text, references):
-        return oracle.sentence_score(text, references).score / 100
-
-    check_rows(ChrF(longest, beta=beta, whitespace=whitespace), texts, order, expected)
+@pytest.mark.parametrize("whitespace", [False, True])
+@settings(deadline=None, max_examples=150)
+@given(data=st.data(), texts=st.lists(texts_in_pieces(FRAGMENTS), min_size=3, max_size=6), order=orders)
+def test_chrf_is_sacrebleus_and_the_python_codes(whitespace, data, texts, order):
+    longest, beta = data.draw(st.tuples(st.sampled_from([6, 6, 1, 2, 32]), st.sampled_from([2, 0, 0.5])))
+    arguments = {"char_order": longest, "beta": beta, "whitespace": whitespace}
+    check_rows(ChrF(**arguments), texts, order, sacrebleus(**arguments))
 
 
 @pytest.mark.parametrize("metric", METRICS)
@@ -178,7 +174,9 @@ def test_many_rows_are_followed_by_compiled_code(monkeypatch):
     for metric in METRICS:
         assert isinstance(metric.start_rows(n), CompiledRows)
         assert isinstance(metric.start_rows(n - 1), _RowByRow)
-    for metric in (BLEU(lowercase=True), BLEU("intl"), BLEU(max_order=33), ChrF(word_order=2), Mine(), ROUGE("L")):
+    others = [BLEU(lowercase=True), BLEU("intl"), BLEU(max_order=33), Mine(), ROUGE("L"), ChrF(33)]
+    others += [ChrF(word_order=2), ChrF(lowercase=True), ChrF(eps_smoothing=True)]
+    for metric in others:
         assert isinstance(metric.start_rows(n), _RowByRow)
     monkeypatch.setenv("TEXTGYM_COMPILED", "0")
     assert isinstance(EditDistance().start_rows(n), _RowByRow)

@@ -80,16 +80,16 @@ class Pattern(Recipe):
         """The column after ``symbols`` more."""
         plus, minus, top = column
         every = self.first[0]
-        ones = every << 1 | 1
         get = self.positions.get
         for symbol in symbols:
             match = get(symbol, 0)
             diagonal = (((match & plus) + plus) ^ plus) | match | minus  # the diagonal difference is 0
-            # horizontal difference +1, moved by one cell; the top row of the table grows by one a symbol
-            up = ((diagonal | plus) ^ minus) << 1 ^ ones
-            plus = (plus & diagonal) << 1 | (diagonal | up) ^ ones
-            minus = diagonal & up
-            # bits beyond the reference change none below them: it is enough to drop them in the end
+            # horizontal difference not +1, moved by one cell; the top row of the table grows by one a symbol
+            not_up = ((diagonal | plus) ^ minus) << 1
+            zero = diagonal & not_up
+            plus = (plus & diagonal) << 1 | not_up ^ zero
+            minus = diagonal ^ zero
+        # bits beyond the reference change none below them: it is enough to drop them in the end
         return plus & every, minus & every, top + len(symbols)
 
 

@@ -9,8 +9,8 @@ from textgym.metrics.compiled.ngrams import MOST_ORDERS, NgramRows
 
 def knows(metric: ChrF) -> bool:
     """Whether compiled code does what the metric asks for."""
-    words_or_case = metric.word_order or metric.lowercase or metric.eps_smoothing
-    return not words_or_case and metric.char_order <= MOST_ORDERS
+    asks_for_more = metric.word_order or metric.lowercase or metric.eps_smoothing
+    return not asks_for_more and metric.char_order <= MOST_ORDERS
 
 
 class ChrFRows(NgramRows):

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from textgym.metrics.base import Metric
-from textgym.metrics.compiled.kernel import kernel, widened
+from textgym.metrics.compiled.kernel import inner, kernel, widened
 from textgym.metrics.compiled.rows import CompiledRows
 from textgym.metrics.compiled.texts import Rules
 
@@ -106,8 +106,9 @@ def push_matches(state, rows, symbols, finals, ends, merged, counts, totals):
     for i in range(len(rows)):
         most = max(most, ends[i] - finals[i])
     most *= lengths.shape[1] * orders
-    # what tokens take that are not final: places and orders; or, below 0, references and symbols
-    lent, bits = np.empty(most, np.int64), np.empty(most, np.int64)
+    # what tokens that are not final take: places and their bits; or -1 - a reference, and the symbol of a 1-gram
+    lent, bits = loans = np.empty(most, np.int64), np.empty(most, np.int64)
+    index = lengths, places, taken, last, other, before
     begin = 0
     for i in range(len(rows)):
         row, final, end = rows[i], finals[i], ends[i]
@@ -115,7 +116,7 @@ def push_matches(state, rows, symbols, finals, ends, merged, counts, totals):
             recent[n] = final_recent[row, n]
             for m in range(several):
                 counts[i, m, n] = final_matches[row, m, n]
-        reach, near, loans = final_reach[row, 0], final_reach[row, 1], 0
+        reach, near, count = final_reach[row, 0], final_reach[row, 1], 0
         for t in range(begin, end + 1):
             if t == final:
                 for n in range(orders):
@@ -126,62 +127,81 @@ def push_matches(state, rows, symbols, finals, ends, merged, counts, totals):
                 written[row] += final - begin
             if t == end:
                 break
-            symbol, k, floor = symbols[t], references[row] - 1, 0
-            for m in range(k + 1):
-                found[m] = 0  # the orders that match in reference m, as bits
-                floor += lengths[row, m] + 1 if m < k else 0
-            # 2-grams and longer ones end where the pair of the last two tokens does: from its last place on, each place
-            # is taken for the orders for which it is free. First, in a single reference, the one after the last match
-            start = last[row, symbol]
-            while start and places[row, start - 1] != recent[0]:
-                start = other[row, start]
-            going_on = k == 0 and start > 0 and places[row, near + 1] == symbol
-            place, near = near + 1 if going_on else start, 0
-            possible, longest = (1 << min(orders, reach + 1)) - 2, int(symbol > 0)
-            while place and possible and not (k == 0 and found[0] == possible):
-                while place < floor:
-                    k -= 1
-                    floor -= lengths[row, k] + 1
-                run = 1
-                while run < orders and places[row, place - run] == recent[run - 1]:
-                    run += 1
-                if run > longest:
-                    longest, near = run, place
-                free = (1 << run) - 2 & ~(taken[row, place] | found[k])
-                if free:
-                    taken[row, place] |= free
-                    found[k] |= free
-                    if t >= final:
-                        lent[loans], bits[loans] = place, free
-                        loans += 1
-                place = start if going_on else before[row, place]
-                going_on = False
+            symbol, lending = symbols[t], t >= final
+            for k in range(references[row]):
+                found[k] = 0
+            reach, near, count = take_places(
+                index, loans, row, references[row], recent, symbol, reach, near, found, lending, count
+            )
             for k in range(references[row]):
                 if single[row, k, symbol] > 0:
                     single[row, k, symbol] -= 1
                     found[k] |= 1
-                    if t >= final:
-                        lent[loans], bits[loans] = -1 - k, symbol
-                        loans += 1
-            reach = longest
+                    if lending:
+                        lent[count], bits[count] = -1 - k, symbol
+                        count += 1
             for n in range(orders - 1, 0, -1):
                 recent[n] = recent[n - 1]
             recent[0] = symbol
-            for k in range(references[row]):
-                if merged and k:
+            if merged:
+                for k in range(1, references[row]):
                     found[0] |= found[k]
-                elif not merged:
-                    for n in range(orders):
-                        counts[i, k, n] += found[k] >> n & 1
-            if merged and references[row]:
+            for k in range(min(references[row], several)):
                 for n in range(orders):
-                    counts[i, 0, n] += found[0] >> n & 1
-        for loan in range(loans):
+                    counts[i, k, n] += found[k] >> n & 1
+        for loan in range(count):
             if lent[loan] < 0:
                 single[row, -1 - lent[loan], bits[loan]] += 1
             else:
                 taken[row, lent[loan]] ^= bits[loan]
         totals[i], begin = written[row] + end - final, end
+
+
+@inner
+def take_places(index, loans, row, references, recent, symbol, reach, near, found, lending, count):
+    """Take places for the 2-grams and longer ones that end in ``symbol``, which is written after ``recent``.
+
+    They end where the pair of the last two tokens does: from its last place on, each place is taken for the orders for
+    which it is free. First, in a single reference, the one after the last match.
+
+    Args:
+        reach, near: see ``Matches.reach``.
+        found: int64 (K,), gets the orders that match in each reference, as bits.
+        lending: note what is taken in ``loans``, see :func:`push_matches`; ``count`` are noted already.
+
+    Returns:
+        ``reach``, ``near`` and ``count`` as they are now.
+    """
+    lengths, places, taken, last, other, before = index
+    lent, bits = loans
+    orders, k, floor = len(recent), references - 1, 0  # floor: where reference k begins
+    for m in range(k):
+        floor += lengths[row, m] + 1
+    start = last[row, symbol]
+    while start and places[row, start - 1] != recent[0]:
+        start = other[row, start]
+    going_on = k == 0 and start > 0 and places[row, near + 1] == symbol
+    place, near = near + 1 if going_on else start, 0
+    possible, longest = (1 << min(orders, reach + 1)) - 2, int(symbol > 0)
+    while place and possible and not (k == 0 and found[0] == possible):
+        while place < floor:
+            k -= 1
+            floor -= lengths[row, k] + 1
+        run = 1
+        while run < orders and places[row, place - run] == recent[run - 1]:
+            run += 1
+        if run > longest:
+            longest, near = run, place
+        free = (1 << run) - 2 & ~(taken[row, place] | found[k])
+        if free:
+            taken[row, place] |= free
+            found[k] |= free
+            if lending:
+                lent[count], bits[count] = place, free
+                count += 1
+        place = start if going_on else before[row, place]
+        going_on = False
+    return longest, near, count
 
 
 class NgramRows(CompiledRows):

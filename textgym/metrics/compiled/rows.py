@@ -17,9 +17,15 @@ from textgym.metrics.tokenization import CHINESE, SYMBOLS
 
 
 class CompiledRows(BatchProgress):
-    """What the compiled metrics share. It is saved as what was written: Python code can go on with that, too."""
+    """What the compiled metrics share. It is saved as what was written: Python code can go on with that, too.
 
-    def __init__(self, metric: Metric, n: int, rules: Rules):
+    Args:
+        metric: what is computed; subclasses know how.
+        n: how many rows.
+        rules: how texts are cut into tokens; None: each character is one.
+    """
+
+    def __init__(self, metric: Metric, n: int, rules: Rules | None):
         self.metric = metric
         self.rules = rules
         self.episodes: list[Episode | None] = [None] * n
