@@ -156,6 +156,7 @@ def advance_long(matches, plus, minus, bottoms, row, k, column, width, symbols, 
 
 @inner
 def bottom_cell(plus, minus, bottoms, row, column, width, top, length):
+    """The distance to the whole reference."""
     if not width:
         return top
     w, bit = width - 1, np.uint64(length - 1 & 63)
