@@ -36,18 +36,20 @@ def test_attention_is_that_of_the_last_layer(positions):
     with torch.no_grad():
         model.embedding.weight.mul_(30)
         model.blocks[-1].qkv.weight.mul_(10)
-    tokens = windows(torch.tensor([[9, 9, 3, 1, 4, 1, 5], [2, 7, 1, 8, 2, 9, 9]]), 9)
-    columns = torch.tensor([7, 5])
+    tokens = windows(torch.tensor([[3, 1, 4, 1, 5, 9, 9], [2, 7, 1, 8, 2, 8, 1]]), 9)
+    columns, rows = torch.tensor([5, 7]), torch.arange(2)
     found = model.attention(tokens, columns)
     torch.testing.assert_close(found.sum(1), torch.ones(2, dtype=torch.float64))
-    assert (found[0, 1:3] == 0).all() and (found[1, 6:] == 0).all()  # padding, and what comes later
+    assert (found[0, 6:] == 0).all() and (found[0, :6] > 0).all()  # what comes later
+    padded = model.attention(windows(torch.tensor([[9, 9, 3, 1, 4, 1, 5]]), 9), torch.tensor([7]))[0]
+    torch.testing.assert_close(padded[[0, 3, 4, 5, 6, 7]], found[0, :6])
+    assert (padded[1:3] == 0).all()
     block, seen = model.blocks[-1], {}
     block.output.register_forward_hook(lambda module, given, output: seen.update(attended=given[0]))
     block.qkv.register_forward_hook(replace_values)
     model.hidden(tokens)
-    place = columns - tokens.shape[1]  # from the right: the padding that all rows share is not read
-    expected = seen["attended"][torch.arange(2), place].unflatten(-1, (2, 8)).mean(1)  # of two heads
-    torch.testing.assert_close(found[:, -8:], expected, rtol=1e-6, atol=1e-8)
+    expected = seen["attended"][rows, columns].unflatten(-1, (2, 8)).mean(1)  # of two heads
+    torch.testing.assert_close(found, expected, rtol=1e-6, atol=1e-8)
 
 
 def replace_values(module, given, output):

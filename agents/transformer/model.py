@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 
 import torch
@@ -83,44 +82,35 @@ class Decoder(Policy):
         return F.linear(hidden, self.embedding.weight[:-1]), self.value(hidden).squeeze(-1)
 
     def attention(self, tokens, columns):
-        x, rotation, mask = self.first(tokens)
-        x = self.through(self.blocks[:-1], x, rotation, mask)[0]
+        every, rows = (torch.arange(size, device=tokens.device) for size in reversed(tokens.shape))
+        seen, positions = self.layout(tokens)
+        mask = (every <= every[:, None]) & seen[:, None, None]  # (B, 1, C, C)
+        x, rotation = self.embed(tokens, positions)
+        for block in self.blocks[:-1]:
+            q, k, v = block.project(x, rotation)
+            x = block.add(x, F.scaled_dot_product_attention(q, k, v, attn_mask=mask).transpose(1, 2).flatten(2))
         q, k, _ = self.blocks[-1].project(x, rotation)
-        q = q[torch.arange(len(q), device=q.device), :, columns]  # (B, h, e)
-        scores = (q[:, :, None] @ k.transpose(-1, -2)).squeeze(2) * q.shape[-1] ** -0.5  # (B, h, C)
-        later = torch.arange(tokens.shape[1], device=tokens.device) > columns[:, None]
-        hidden = later if mask is None else later | ~mask[:, 0, -1]  # the last column sees all that is no padding
-        return scores.masked_fill(hidden[:, None], float("-inf")).softmax(-1).mean(1)
+        scores = torch.einsum("bhe,bhce->bhc", q[rows, :, columns], k) * q.shape[-1] ** -0.5
+        return scores.masked_fill(~mask[rows, :, columns], float("-inf")).softmax(-1).mean(1)
 
     def cache(self, n, columns):
         return KeyValueCache(self, n, columns)
 
     def read(self, tokens: Tensor) -> tuple[Tensor, list[tuple[Tensor, Tensor]]]:
         """Outputs (B, C, d) of windows (B, C), and each layer's keys and values (B, h, C, e)."""
-        x, kept = self.through(self.blocks, *self.first(tokens))
-        return self.norm(x), kept
-
-    def first(self, tokens: Tensor) -> tuple[Tensor, Tensor | None, Tensor | None]:
-        """What the first layer reads of windows (B, C): embeddings (B, C, d), rotations (B, C, e), and which columns
-        each one sees, bool (B, 1, C, C); None: all before it."""
         seen, positions = self.layout(tokens)
         mask = None
         if not seen.all():
             causal = torch.ones(tokens.shape[1], tokens.shape[1], dtype=torch.bool, device=tokens.device).tril()
-            mask = causal & seen[:, None, None]  # BEGIN is seen by all
-        return *self.embed(tokens, positions), mask
-
-    def through(
-        self, blocks: Iterable[Block], x: Tensor, rotation: Tensor | None, mask: Tensor | None
-    ) -> tuple[Tensor, list[tuple[Tensor, Tensor]]]:
-        """x (B, C, d) after ``blocks``, and the keys and values (B, h, C, e) of each."""
+            mask = causal & seen[:, None, None]  # (B, 1, C, C); BEGIN is seen by all
+        x, rotation = self.embed(tokens, positions)
         kept = []
-        for block in blocks:
+        for block in self.blocks:
             q, k, v = block.project(x, rotation)
             attended = F.scaled_dot_product_attention(q, k, v, attn_mask=mask, is_causal=mask is None)
             x = block.add(x, attended.transpose(1, 2).flatten(2))
             kept.append((k, v))
-        return x, kept
+        return self.norm(x), kept
 
     def layout(self, tokens: Tensor) -> tuple[Tensor, Tensor]:
         """Which columns are seen, bool (B, C), and their positions, int64 (B, C)."""
