@@ -44,6 +44,7 @@ class Groups:
                 text = joined(self.open.pop(row))
                 self.waiting.setdefault(int(episode["episode_id"]), []).append((text, episode["return"]))
         whole = [name for name, texts in self.waiting.items() if len(texts) == self.size]
+        whole.sort(key=lambda name: name % (rollout.actions.shape[1] // self.size))  # by rows, see TextGenVectorEnv
         if not whole:
             return None
         texts = [(text, paid, name) for name in whole for text, paid in self.waiting.pop(name)]
@@ -84,6 +85,11 @@ def split(batch: Batch) -> list[Batch]:
         Batch(window[None], torch.zeros_like(cut["columns"][i]), **{name: each[i] for name, each in cut.items()})
         for i, window in enumerate(batch.windows)
     ]
+
+
+def no_texts(batch: Batch) -> Batch:
+    """A batch as ``batch``, of no tokens and no windows."""
+    return Batch(**{name: each if each is None else each[:0] for name, each in columns_of(batch).items()})
 
 
 def joined(parts: list[Batch]) -> Batch:

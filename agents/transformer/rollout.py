@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from agents.transformer.distributed import ALONE, World
 from agents.transformer.policy import Policy, windows
 from agents.transformer.sampling import Sampling, draw
 
@@ -59,13 +60,23 @@ class Writer:
         sampling: how it is drawn from.
         generator: what draws; on the policy's device.
         seed: of the episodes.
+        world: whose rows ``env`` has a share of.
 
     Raises:
         ValueError: the policy has another vocabulary size, or reads shorter windows.
     """
 
-    def __init__(self, env, policy: Policy, sampling: Sampling, generator: torch.Generator, seed: int | None = None):
+    def __init__(
+        self,
+        env,
+        policy: Policy,
+        sampling: Sampling,
+        generator: torch.Generator,
+        seed: int | None = None,
+        world: World = ALONE,
+    ):
         self.env, self.policy, self.sampling, self.generator = env, policy, sampling, generator
+        self.world = world
         n, self.prompt_length = env.num_envs, env.prompt_length
         self.columns = 1 + env.prompt_length + env.budget
         policy.check(env.vocabulary.size, self.columns)
@@ -91,7 +102,7 @@ class Writer:
             legal = None if self.env.state.legal is None else torch.from_numpy(self.env.action_masks()).to(device)
             support = self.sampling.support(logits, legal)
             log_probs = self.sampling.log_probs(logits, support)
-            actions = draw(log_probs, self.generator)
+            actions = draw(log_probs, self.generator, self.world)
             columns["values"].append(values.float())
             columns["log_probs"].append(log_probs.gather(1, actions[:, None]).squeeze(1))
             columns["actions"].append(actions)

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor, nn
 
+from agents.transformer.distributed import ALONE, World
 from agents.transformer.losses import aggregate, entropy, kl_estimate, policy_gradient_loss, ppo_loss, value_loss
 from agents.transformer.policy import Policy
 from agents.transformer.rollout import Rollout
@@ -64,6 +65,11 @@ class Batch:
         """The same tokens with other advantages (M,), and no targets."""
         return replace(self, advantages=advantages, targets=torch.zeros_like(advantages))
 
+    def ordered_by(self, keys: Tensor) -> Batch:
+        """The same tokens, the windows sorted by ``keys`` (S,), equal ones as they stand."""
+        order = keys.argsort(stable=True)
+        return replace(self, windows=self.windows[order], parts=order.argsort()[self.parts])
+
 
 def as_batch(rollout: Rollout, advantages: Tensor, targets: Tensor, prompt_length: int) -> Batch:
     """The rollout's tokens, text by text. ``advantages``, ``targets`` of the values: float (N, n)."""
@@ -84,8 +90,22 @@ def as_batch(rollout: Rollout, advantages: Tensor, targets: Tensor, prompt_lengt
     )
 
 
-def minibatches(batch: Batch, tokens: int, generator: torch.Generator) -> Iterator[Tensor]:
-    """Parts of the batch in random order, int64 (s,), some ``tokens`` tokens together; each part once.
+@dataclass(frozen=True)
+class Minibatch:
+    """Some texts of a batch.
+
+    Attributes:
+        chosen: int64 (s,), their parts.
+        tokens, texts: how many all ranks have in it.
+    """
+
+    chosen: Tensor
+    tokens: int
+    texts: int
+
+
+def minibatches(batch: Batch, tokens: int, generator: torch.Generator, world: World = ALONE) -> Iterator[Minibatch]:
+    """The parts of the batch in random order, some ``tokens`` tokens of all ranks together; each part once.
 
     Texts of like length stand together, so that little is spent on padding: lengths are bucketed with a noise of an
     eighth of the longest, then the minibatches are shuffled.
@@ -93,13 +113,18 @@ def minibatches(batch: Batch, tokens: int, generator: torch.Generator) -> Iterat
     sizes = batch.parts.bincount(minlength=len(batch.windows)).cpu()
     ends = torch.zeros(len(batch.windows), dtype=torch.long)
     ends.scatter_reduce_(0, batch.parts.cpu(), batch.columns.cpu(), "amax")
+    ranks = world.gather((sizes, ends))
+    first = sum(len(each) for each, _ in ranks[: world.rank])  # the number of this rank's first part among all
+    sizes, ends = (torch.cat(each) for each in zip(*ranks, strict=True))
     noise = torch.rand(len(ends), generator=generator) * (1 + int(ends.max()) / 8)
     order = (ends + noise).argsort()
     cuts = (sizes[order].cumsum(0) - sizes[order]) // tokens
     groups = [order[cuts == i] for i in range(int(cuts.max()) + 1)]
     for i in torch.randperm(len(groups), generator=generator).tolist():
         if len(groups[i]):
-            yield groups[i].to(batch.windows.device)
+            own = groups[i] - first
+            own = own[(own >= 0) & (own < len(batch.windows))]
+            yield Minibatch(own.to(batch.windows.device), int(sizes[groups[i]].sum()), len(groups[i]))
 
 
 def evaluate_tokens(policy: Policy, batch: Batch, chosen: Tensor, at: Tensor) -> tuple[Tensor, Tensor]:
@@ -115,19 +140,22 @@ def evaluate_tokens(policy: Policy, batch: Batch, chosen: Tensor, at: Tensor) ->
 def reference_log_probs(reference: Policy, batch: Batch, sampling: Sampling, minibatch: int) -> Batch:
     """The batch with what ``reference`` gives its tokens, some ``minibatch`` tokens at a time."""
     found = torch.empty_like(batch.log_probs)
-    for chosen, at in in_minibatches(batch, minibatch, torch.Generator().manual_seed(0)):
-        logits, _ = evaluate_tokens(reference, batch, chosen, at)
+    for cut, at in in_minibatches(batch, minibatch, torch.Generator().manual_seed(0)):
+        logits, _ = evaluate_tokens(reference, batch, cut.chosen, at)
         support = None if batch.supports is None else batch.supports[at]
         found[at] = sampling.log_probs(logits, support).gather(1, batch.actions[at, None]).squeeze(1).to(found.dtype)
     return replace(batch, reference_log_probs=found)
 
 
-def in_minibatches(batch: Batch, tokens: int, generator: torch.Generator) -> Iterator[tuple[Tensor, Tensor]]:
+def in_minibatches(
+    batch: Batch, tokens: int, generator: torch.Generator, world: World = ALONE
+) -> Iterator[tuple[Minibatch, Tensor]]:
     """:func:`minibatches`, each with its tokens, int64 (m,)."""
     order = batch.parts.argsort(stable=True)
     bounds = [0, *batch.parts.bincount(minlength=len(batch.windows)).cumsum(0).tolist()]
-    for chosen in minibatches(batch, tokens, generator):
-        yield chosen, torch.cat([order[bounds[part] : bounds[part + 1]] for part in chosen.tolist()])
+    for cut in minibatches(batch, tokens, generator, world):
+        of_parts = [order[bounds[part] : bounds[part + 1]] for part in cut.chosen.tolist()]
+        yield cut, torch.cat(of_parts) if of_parts else order[:0]
 
 
 def update(
@@ -142,25 +170,37 @@ def update(
     generator: torch.Generator,
     max_norm: float | None = 0.5,
     longest: int,
+    world: World = ALONE,
 ) -> dict[str, float]:
     """Some epochs over the batch; the means of what was seen: losses, entropy, ratio, KL, clipped share, gradient norm.
 
     Args:
         epochs: times that every token is used.
-        minibatch: tokens of one step of the optimizer.
+        minibatch: tokens of one step of the optimizer, of all ranks together.
         max_norm: gradients are scaled to at most this norm; None: not.
         longest: tokens of the longest possible text.
+        world: whose texts the batch has a share of.
 
     Raises:
         FloatingPointError: a loss or a gradient that is no finite number; the policy is what it was before that
             minibatch.
     """
     seen: defaultdict[str, list[Tensor]] = defaultdict(list)
+    norms: list[Tensor] = []
     for epoch in range(epochs):
-        for number, (chosen, at) in enumerate(in_minibatches(batch, minibatch, generator)):
-            loss, terms = minibatch_loss(policy, batch, chosen, at, objective, sampling, longest)
+        for number, (cut, at) in enumerate(in_minibatches(batch, minibatch, generator, world)):
             optimizer.zero_grad(set_to_none=True)
-            loss.backward()
+            advantages = batch.advantages[at]
+            if objective.normalise and cut.tokens > 1:
+                advantages = standardised(advantages, cut.tokens, world)
+            loss, terms = torch.zeros((), device=policy.device), {}
+            if len(at):  # else this minibatch has texts of other ranks only
+                loss, terms = minibatch_loss(policy, batch, cut.chosen, at, advantages, objective, sampling, longest)
+                of_tokens, of_texts = len(at) / cut.tokens, len(cut.chosen) / cut.texts  # 1 where there is one rank
+                loss = loss * (of_tokens if objective.aggregation == "token" else of_texts)
+                terms = {name: value * of_tokens for name, value in terms.items()}
+                loss.backward()
+            loss = world.sum_gradients(policy.parameters(), loss)
             norm = nn.utils.clip_grad_norm_(policy.parameters(), max_norm if max_norm is not None else float("inf"))
             if not torch.isfinite(loss + norm):
                 raise FloatingPointError(
@@ -168,21 +208,33 @@ def update(
                     + ", ".join(f"{name} {float(value):.4g}" for name, value in terms.items())
                 )
             optimizer.step()
-            for name, value in {**terms, "gradient_norm": norm}.items():
+            norms.append(norm)
+            for name, value in terms.items():
                 seen[name].append(value)
-    return {name: torch.stack(values).mean().item() for name, values in seen.items()}
+    means = world.add({name: torch.stack(values).sum().item() / len(norms) for name, values in seen.items()})
+    return {**means, "gradient_norm": torch.stack(norms).mean().item()}
+
+
+def standardised(advantages: Tensor, count: int, world: World = ALONE) -> Tensor:
+    """Advantages (m,) centred and scaled by mean and deviation of the ``count`` that all ranks have together."""
+    centred = advantages - world.sum(advantages.sum()) / count
+    return centred / ((world.sum((centred**2).sum()) / (count - 1)).sqrt() + 1e-8)
 
 
 def minibatch_loss(
-    policy: Policy, batch: Batch, chosen: Tensor, at: Tensor, objective: Objective, sampling: Sampling, longest: int
+    policy: Policy,
+    batch: Batch,
+    chosen: Tensor,
+    at: Tensor,
+    advantages: Tensor,
+    objective: Objective,
+    sampling: Sampling,
+    longest: int,
 ) -> tuple[Tensor, dict[str, Tensor]]:
-    """The loss of the tokens ``at`` of the parts ``chosen``, and its terms."""
+    """The loss of the tokens ``at`` of the parts ``chosen``, with their ``advantages`` (m,), and its terms."""
     logits, values = evaluate_tokens(policy, batch, chosen, at)
     every = sampling.log_probs(logits, None if batch.supports is None else batch.supports[at])
     log_probs, old = every.gather(1, batch.actions[at, None]).squeeze(1), batch.log_probs[at]
-    advantages = batch.advantages[at]
-    if objective.normalise and len(advantages) > 1:
-        advantages = (advantages - advantages.mean()) / (advantages.std() + 1e-8)
     if objective.clip is None:
         of_policy = policy_gradient_loss(log_probs, advantages)
     else:
