@@ -18,7 +18,7 @@ TINY = {
     "Copy": ("textgym/Copy-v0", {"length": 2, "symbols": 2}),
     "Reverse": ("textgym/Reverse-v0", {"length": 2, "symbols": 3}),
     "Sort": ("textgym/Sort-v0", {"length": 2, "symbols": 3, "budget": 4}),
-    "Brackets": ("textgym/Brackets-v0", {"length": 4}),
+    "Brackets": ("textgym/Brackets-v0", {"length": 4, "kinds": 1}),
     "Password": ("textgym/Password-v0", {"length": 2, "symbols": 3}),
 }
 REWARDS = ["delta", "terminal", {"name": "every_step"}, {"name": "delayed", "k": 2, "reward": "delta"}]

@@ -130,19 +130,8 @@ def test_rows_are_shared_in_whole_groups():
 
 # -- the command -----------------------------------------------------------------------------------
 
-SMALL = {
-    "env_kwargs": {"length": 3, "symbols": 3},
-    "n_envs": 8,
-    "width": 16,
-    "heads": 2,
-    "minibatch": 32,
-    "decay": "constant",
-    "eval_every": 64,
-    "eval_episodes": 10,
-    "pretrain": 3,
-    "device": "cpu",
-    "progress": False,
-}
+SMALL = {"env_kwargs": {"length": 3, "symbols": 3}, "n_envs": 8, "width": 16, "minibatch": 32, "decay": "constant"}
+SMALL |= {"eval_every": 64, "eval_episodes": 10, "pretrain": 3, "device": "cpu", "progress": False}
 
 
 def torchrun(folder, **changes):

@@ -1,4 +1,7 @@
-"""Train a Transformer on a textgym id: ``python -m agents.transformer.train --env Spelling-v0 --algo ppo``."""
+"""Train a Transformer on a textgym id: ``python -m agents.transformer.train --env Spelling-v0 --algo ppo``.
+
+By N processes: ``torchrun --nproc-per-node N -m agents.transformer.train ...``, see ``distributed.py``.
+"""
 
 from __future__ import annotations
 
@@ -36,7 +39,9 @@ def train(args: TrainArgs) -> Result:
 
     Raises:
         ValueError: a setting that cannot be; a reward with another gamma; no GPU where one is asked for; a folder that
-            has another run, or (resume) a run with other settings, which are named.
+            has another run, or (resume) a run with other settings, which are named, or of another number of processes;
+            rows that do not make whole groups on every process; fewer GPUs than processes.
+        ConnectionError: another process has failed.
         TypeError: a setting that is no JSON value.
         FloatingPointError: a loss that is no finite number; the last checkpoint, which is named, stays.
     """
