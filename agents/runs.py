@@ -163,10 +163,15 @@ def versions(*packages: str) -> dict[str, str]:
     return own | {name: version(name) for name in packages}
 
 
-def logger(folder: Path, steps: int):
-    """An SB3 ``Logger``: a CSV file for every start of the run, and TensorBoard where it is installed."""
+def logger(folder: Path | None, steps: int):
+    """An SB3 ``Logger``: a CSV file for every start of the run, and TensorBoard where it is installed.
+
+    ``folder`` None: it logs nothing.
+    """
     from stable_baselines3.common.logger import Logger, make_output_format
 
+    if folder is None:
+        return Logger(None, [])
     folder.mkdir(exist_ok=True)
     formats = [make_output_format("csv", str(folder), f"-from-{steps}")]
     try:

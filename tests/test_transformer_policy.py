@@ -100,7 +100,7 @@ def test_the_first_ratio_is_1(env_id, kwargs, sampling):
         batch = as_batch(rollout, advantages, advantages + rollout.values, texts.prompt_length)
         assert len(batch.parts) == 13 * 8
         seen = []
-        for chosen in minibatches(batch, 40, torch.Generator().manual_seed(1)):
+        for chosen in (cut.chosen for cut in minibatches(batch, 40, torch.Generator().manual_seed(1))):
             at = torch.isin(batch.parts, chosen).nonzero().flatten()
             logits, values = evaluate_tokens(texts.policy, batch, chosen, at)
             supports = None if batch.supports is None else batch.supports[at]

@@ -12,6 +12,7 @@ from agents.evaluation import evaluate, evaluation_env
 from agents.files import replacing
 from agents.runs import Evaluations
 from agents.transformer.agent import PolicyAgent
+from agents.transformer.distributed import ALONE, World
 from agents.transformer.model import Decoder, DecoderConfig
 from agents.transformer.policy import Policy
 from agents.transformer.sampling import Sampling
@@ -30,10 +31,12 @@ class Checkpoints(Evaluations):
         folder: the run's.
         config: its config.json.
         sampling: how sampled texts are drawn, as in training.
+        world: of its ranks the first evaluates and saves, while the others wait.
     """
 
-    def __init__(self, folder: Path, config: dict[str, Any], sampling: Sampling):
+    def __init__(self, folder: Path, config: dict[str, Any], sampling: Sampling, world: World = ALONE):
         super().__init__(folder, config["seed"])
+        self.world = world
         self.config, self.sampling, self.episodes = config, sampling, config["eval_episodes"]
         self.env = evaluation_env(
             config["env"], num_envs=min(self.episodes, 128), reward=config["reward"], **config["env_kwargs"]
@@ -46,17 +49,24 @@ class Checkpoints(Evaluations):
             event: start, warm_start or train.
             trainer: None before there is one: then there is no last.pt, and the run begins anew when it is resumed.
         """
+        state = None if trainer is None else trainer.state_dict()  # every rank gives its own
+        row = self.world.once(lambda: self._evaluate(policy, event, state))
+        if self.world.rank:
+            self.history.append(row)
+        return row
+
+    def _evaluate(self, policy: Policy, event: str, state: dict[str, Any] | None) -> dict[str, Any]:
         greedy, sampled = (
             evaluate(PolicyAgent(policy, self.env.prompt_length, sampling), self.env, self.episodes)
             for sampling in (None, self.sampling)
         )
-        tokens = 0 if trainer is None else trainer.tokens
+        tokens = 0 if state is None else state["tokens"]
         better = self.record(event, tokens, greedy.summary(), sampled.mean_score)
         saved = {"format": FORMAT, "config": self.config, "policy": policy.state_dict(), "history": self.history}
         if better:
             self._save("best.pt", saved)
-        if trainer is not None:
-            self._save("last.pt", {**saved, "trainer": _of_trainer(trainer)})
+        if state is not None:
+            self._save("last.pt", {**saved, "trainer": _of_trainer(state)})
         self.append_line()
         return self.latest
 
@@ -78,21 +88,25 @@ class Checkpoints(Evaluations):
                     f"{path} is of another {name}: it has {saved['config'][name]}, this run {self.config[name]}"
                 )
         state = saved["trainer"]
-        environment = pickle.loads(state["env"].numpy().tobytes())
-        trainer.load_state_dict({**state, "policy": saved["policy"], "env": environment})
-        self.restore_history(saved["history"])
+        ranks = [{**each, "env": pickle.loads(each["env"].numpy().tobytes())} for each in state["ranks"]]
+        trainer.load_state_dict({**state, "policy": saved["policy"], "ranks": ranks})
+        if self.world.rank == 0:
+            self.restore_history(saved["history"])
+        self.history = saved["history"]
 
 
-def _of_trainer(trainer: Trainer) -> dict[str, Any]:
+def _of_trainer(state: dict[str, Any]) -> dict[str, Any]:
     """The trainer's state without the policy, in what ``torch.load(weights_only=True)`` reads.
 
     The environment's has objects of metrics and rewards, a user's own among them: it is pickled apart, into bytes that
     only resuming looks into.
     """
-    state = trainer.state_dict()
-    del state["policy"]
-    state["env"] = torch.frombuffer(bytearray(pickle.dumps(state["env"])), dtype=torch.uint8)
-    return state
+    ranks = [{**each, "env": _bytes(pickle.dumps(each["env"]))} for each in state["ranks"]]
+    return {**{name: value for name, value in state.items() if name != "policy"}, "ranks": ranks}
+
+
+def _bytes(data: bytes) -> torch.Tensor:
+    return torch.frombuffer(bytearray(data), dtype=torch.uint8)
 
 
 def read_checkpoint(path: str | Path) -> dict[str, Any]:

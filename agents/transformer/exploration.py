@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from agents.transformer.distributed import ALONE, World
 from agents.transformer.update import Batch
 
 BASE = 6364136223846793005  # odd constants of Knuth's MMIX and of the golden ratio; int64 wraps around
@@ -30,12 +31,14 @@ class Counts:
         self.context, self.bits = context, bits
         self.cells = torch.zeros(1 << bits, dtype=torch.int32, device=device)
 
-    def visit(self, batch: Batch) -> Tensor:
-        """Count the tokens of the batch that were drawn; N of all tokens after that, float (M,), at least 1."""
+    def visit(self, batch: Batch, world: World = ALONE) -> Tensor:
+        """Count the tokens of the batch, and those of other ranks, that were drawn; N of the batch's tokens after that,
+        float (M,), at least 1."""
         before = hashes(batch.windows, self.context)[batch.parts, batch.columns]
         cells = ((before * BASE + batch.actions + 1) * GOLDEN >> (64 - self.bits)) & ((1 << self.bits) - 1)
         drawn = cells if batch.forced is None else cells[~batch.forced]
-        self.cells.index_add_(0, drawn, torch.ones_like(drawn, dtype=torch.int32))
+        ones = torch.ones_like(drawn, dtype=torch.int32)
+        self.cells += world.sum(torch.zeros_like(self.cells).index_add_(0, drawn, ones))
         return self.cells[cells].clamp_min(1).float()
 
 

@@ -43,6 +43,7 @@ class Groups:
                 name = int(rollout.finished[i]["episode_id"])
                 self.waiting.setdefault(name, []).append(joined(self.open.pop(row)))
         whole = [name for name, texts in self.waiting.items() if len(texts) == self.size]
+        whole.sort(key=lambda name: name % (rollout.actions.shape[1] // self.size))  # by rows, see TextGenVectorEnv
         if not whole:
             return None
         texts = [(text, name) for name in whole for text in self.waiting.pop(name)]
@@ -81,6 +82,11 @@ def split(batch: Batch) -> list[Batch]:
         Batch(window[None], torch.zeros_like(cut["columns"][i]), **{name: each[i] for name, each in cut.items()})
         for i, window in enumerate(batch.windows)
     ]
+
+
+def no_texts(batch: Batch) -> Batch:
+    """A batch as ``batch``, of no tokens and no windows."""
+    return Batch(**{name: each if each is None else each[:0] for name, each in columns_of(batch).items()})
 
 
 def joined(parts: list[Batch]) -> Batch:

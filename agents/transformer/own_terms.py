@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from agents.transformer.distributed import ALONE, World
 from agents.transformer.exploration import Counts
 from agents.transformer.policy import Policy
 from agents.transformer.rollout import Rollout
@@ -31,7 +32,7 @@ class KLCoefficient:
     def __init__(self, value: float, target: float | None = None, horizon: float = 10_000):
         self.value, self.target, self.horizon = value, target, horizon
 
-    def observe(self, kl: float, texts: int) -> None:
+    def observe(self, kl: float, texts: float) -> None:
         """``texts`` texts have had ``kl`` nats each, on average."""
         if self.target is not None:
             error = min(max(kl / self.target - 1, -0.2), 0.2)
@@ -50,14 +51,17 @@ class OwnTerms:
         args: ``kl_...`` and ``bonus_...``; a KL in the loss is only measured here.
         policy: what writes.
         reference: what it is to stay near to; None: a copy of ``policy`` as it is now.
-        rows: n, texts written at once.
+        rows: n, texts written at once by this rank.
+        world: who learns together; means and counts are of all ranks.
 
     Attributes:
         open: name -> float (n,), what the tokens so far of the texts being written were paid; "log_ratio" beside it.
     """
 
-    def __init__(self, args: TrainArgs, policy: Policy, reference: Policy | None, rows: int):
-        self.args, self.rows, self.device = args, rows, policy.device
+    def __init__(
+        self, args: TrainArgs, policy: Policy, reference: Policy | None, rows: int, world: World = ALONE
+    ):
+        self.args, self.rows, self.world, self.device = args, rows, world, policy.device
         self.kl, self.reference = KLCoefficient(args.kl_weight, args.kl_target, args.kl_horizon), None
         if args.kl_weight:
             self.reference = (reference or copy.deepcopy(policy)).eval().requires_grad_(False)
@@ -74,43 +78,47 @@ class OwnTerms:
             if self.args.kl_in == "reward":
                 terms["kl"] = -beta * log_ratio
         if self.counts is not None:
-            terms["bonus"] = self.args.bonus_weight * self.counts.visit(batch).rsqrt()
-        seen = {}
+            terms["bonus"] = self.args.bonus_weight * self.counts.visit(batch, self.world).rsqrt()
+        sums = {"texts": float(len(rollout.finished))}
         for name, term in terms.items():
             term = terms[name] = term if batch.forced is None else torch.where(batch.forced, 0.0, term)
-            seen[f"term_{name}"] = self._of_texts(name, term, rollout, batch)
+            sums[f"term_{name}"] = self._of_texts(name, term, rollout, batch)
         if log_ratio is not None:
             log_ratio = log_ratio if batch.forced is None else torch.where(batch.forced, 0.0, log_ratio)
-            seen["text_kl"] = self._of_texts("log_ratio", log_ratio, rollout, batch)
+            sums["text_kl"] = self._of_texts("log_ratio", log_ratio, rollout, batch)
+        batch = replace(batch, own_rewards=sum(terms.values(), torch.zeros_like(batch.rewards)))
+        sums = self.world.add(sums)
+        texts = sums.pop("texts")
+        if not texts:
+            return batch, {}
+        seen = {name: paid / texts for name, paid in sums.items()}
+        if log_ratio is not None:
             seen["kl_weight"] = beta
-            if rollout.finished:
-                self.kl.observe(seen["text_kl"], len(rollout.finished))
-        own = sum(terms.values(), torch.zeros_like(batch.rewards))
-        return replace(batch, own_rewards=own), seen if rollout.finished else {}
+            self.kl.observe(seen["text_kl"], texts)
+        return batch, seen
 
     def _of_texts(self, name: str, term: Tensor, rollout: Rollout, batch: Batch) -> float:
-        """The mean over the texts that ended of a term's (M,) sum over all of their tokens."""
+        """The sum of a term (M,) over all tokens of the texts that ended."""
         sums = torch.zeros(len(rollout.rows), device=self.device, dtype=term.dtype).index_add_(0, batch.parts, term)
         before = self.open.get(name, torch.zeros(self.rows, device=self.device))
         sums = sums + torch.where(rollout.starts == 0, before[rollout.rows], 0.0)  # the first part of each row goes on
         ended = len(rollout.finished)  # these parts come first
         self.open[name] = torch.zeros_like(before).index_put((rollout.rows[ended:],), sums[ended:])
-        return float(sums[:ended].mean()) if ended else 0.0
+        return float(sums[:ended].sum())
 
     def state_dict(self) -> dict[str, Any]:
-        """All that goes on from here."""
+        """All that goes on from here, beside ``open``, which each rank has of its own."""
         return {
             "kl_weight": self.kl.value,
             "reference": None if self.reference is None else self.reference.state_dict(),
             "counts": None if self.counts is None else self.counts.cells.clone(),
-            "open": dict(self.open),
         }
 
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on where :meth:`state_dict` was taken."""
+    def load_state_dict(self, state: dict[str, Any], open: dict[str, Tensor]) -> None:
+        """Go on where :meth:`state_dict` was taken, and ``open``."""
         self.kl.value = state["kl_weight"]
         if self.reference is not None:
             self.reference.load_state_dict(state["reference"])
         if self.counts is not None:
             self.counts.cells = state["counts"].to(self.device)
-        self.open = {name: sums.to(self.device) for name, sums in state["open"].items()}
+        self.open = {name: sums.to(self.device) for name, sums in open.items()}

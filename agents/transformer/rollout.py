@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from agents.transformer.distributed import ALONE, World
 from agents.transformer.policy import Policy, windows
 from agents.transformer.prefixes import Prefixes
 from agents.transformer.sampling import Sampling, draw
@@ -64,13 +65,23 @@ class Writer:
         sampling: how it is drawn from.
         generator: what draws; on the policy's device.
         seed: of the episodes.
+        world: whose rows ``env`` has a share of.
 
     Raises:
         ValueError: the policy has another vocabulary size, or reads shorter windows.
     """
 
-    def __init__(self, env, policy: Policy, sampling: Sampling, generator: torch.Generator, seed: int | None = None):
+    def __init__(
+        self,
+        env,
+        policy: Policy,
+        sampling: Sampling,
+        generator: torch.Generator,
+        seed: int | None = None,
+        world: World = ALONE,
+    ):
         self.env, self.policy, self.sampling, self.generator = env, policy, sampling, generator
+        self.world = world
         n, self.prompt_length = env.num_envs, env.prompt_length
         self.columns = 1 + env.prompt_length + env.budget
         policy.check(env.vocabulary.size, self.columns)
@@ -105,7 +116,7 @@ class Writer:
             if forced is not None and support is not None:
                 support = support | forced[:, None]  # it need not be among the likeliest
             log_probs = self.sampling.log_probs(logits, support)
-            actions = draw(log_probs, self.generator)
+            actions = draw(log_probs, self.generator, self.world)
             if forced is not None:
                 actions = torch.where(forced, given, actions)
                 columns["forced"].append(forced)

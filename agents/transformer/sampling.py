@@ -8,6 +8,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from agents.transformer.distributed import ALONE, World
+
 
 @dataclass(frozen=True)
 class Sampling:
@@ -84,7 +86,7 @@ class Sampling:
 BLOCK = 128  # tokens that the inverse of the distribution function looks at together
 
 
-def draw(log_probs: Tensor, generator: torch.Generator) -> Tensor:
+def draw(log_probs: Tensor, generator: torch.Generator, world: World = ALONE) -> Tensor:
     """One token a row, int64 (n,), of log-probabilities (n, V), by the inverse of the distribution function.
 
     For large V in two steps, first a block of tokens, then one in it: several times as fast as ``torch.multinomial``,
@@ -92,7 +94,7 @@ def draw(log_probs: Tensor, generator: torch.Generator) -> Tensor:
     """
     n, size = log_probs.shape
     p = log_probs.exp()
-    u = torch.rand(n, 1, generator=generator, device=p.device, dtype=p.dtype)
+    u = world.rand(n, 1, generator=generator, device=p.device, dtype=p.dtype)
     if size <= 2 * BLOCK:
         return _inverse(p, u)[0]
     p = torch.nn.functional.pad(p, (0, -size % BLOCK)).unflatten(1, (-1, BLOCK))  # (n, blocks, BLOCK)

@@ -60,7 +60,7 @@ class TrainArgs:
     steps: int = 200_000
     """Tokens to write; rounded up to whole rollouts."""
     n_envs: int = 64
-    """Texts written at once."""
+    """Texts written at once, by all processes together."""
     rollout: int | None = None
     """Tokens of each row between updates; by default the environment's budget."""
     group_size: int = 8
@@ -212,7 +212,7 @@ class TrainArgs:
 
 # may change when a run is resumed; all else makes it that run
 FREE = ("steps", "eval_every", "folder", "resume", "overwrite", "device", "threads", "progress")
-IDENTITY = (*(f.name for f in dataclasses.fields(TrainArgs) if f.name not in FREE), "fingerprint")
+IDENTITY = (*(f.name for f in dataclasses.fields(TrainArgs) if f.name not in FREE), "fingerprint", "processes")
 
 
 def resolve(args: TrainArgs) -> dict[str, Any]:

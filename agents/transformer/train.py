@@ -1,10 +1,15 @@
-"""Train a Transformer on a textgym id: ``python -m agents.transformer.train --env Spelling-v0 --algo ppo``."""
+"""Train a Transformer on a textgym id: ``python -m agents.transformer.train --env Spelling-v0 --algo ppo``.
+
+By N processes: ``torchrun --nproc-per-node N -m agents.transformer.train ...``, see ``distributed.py``.
+"""
 
 from __future__ import annotations
 
+import os
 import time
 from dataclasses import asdict, replace
 from pathlib import Path
+from typing import Any
 
 import gymnasium as gym
 import torch
@@ -15,6 +20,7 @@ from agents.cli import command_line, making
 from agents.files import write_json
 from agents.runs import Result, claim, clear, default_folder, logger, report, versions
 from agents.transformer.checkpoints import Checkpoints
+from agents.transformer.distributed import World, joined, rows_of
 from agents.transformer.model import Decoder, DecoderConfig
 from agents.transformer.pretrain import pretrain
 from agents.transformer.settings import IDENTITY, TrainArgs, resolve, resolve_device
@@ -33,17 +39,24 @@ def train(args: TrainArgs) -> Result:
 
     Raises:
         ValueError: a setting that cannot be; a reward with another gamma; no GPU where one is asked for; a folder that
-            has another run, or (resume) a run with other settings, which are named.
+            has another run, or (resume) a run with other settings, which are named, or of another number of processes;
+            rows that do not make whole groups on every process; fewer GPUs than processes.
+        ConnectionError: another process has failed.
         TypeError: a setting that is no JSON value.
         FloatingPointError: a loss that is no finite number; the last checkpoint, which is named, stays.
     """
     settings = resolve(args)
-    device = resolve_device(args.device)
+    with joined(resolve_device(args.device)) as (world, device):
+        return _train(args, settings, world, device)
+
+
+def _train(args: TrainArgs, settings: dict[str, Any], world: World, device: torch.device) -> Result:
     torch.set_num_threads(args.threads)
+    rows = rows_of(world, args.n_envs, args.group_size if args.grouped else 1)
     with making(f"{settings['env']} with env_kwargs {settings['env_kwargs']}"):
         env = gym.make_vec(
             settings["env"],
-            num_envs=args.n_envs,
+            num_envs=rows,
             autoreset_mode=AutoresetMode.SAME_STEP,
             copy=False,
             reward=settings["reward"],
@@ -62,21 +75,21 @@ def train(args: TrainArgs) -> Result:
         "prompt_length": env.prompt_length,
         "fingerprint": env.task.fingerprint,
         "versions": versions(*PACKAGES),
+        "processes": world.size,
     }
     folder = Path(args.folder) if args.folder is not None else default_folder(settings, f"transformer-{args.algo}")
-    claim(folder, config, IDENTITY, resume=args.resume, overwrite=args.overwrite)
-    resuming = args.resume and (folder / "last.pt").exists()
     torch.manual_seed(args.seed)
     policy = Decoder(decoder).to(device)
-    checkpoints = Checkpoints(folder, config, args.sampling)
-    if not resuming:
-        clear(folder, "last.pt", "best.pt")
-    write_json(folder / "config.json", config)
-    with tqdm(total=args.steps, unit="tok", disable=not args.progress, dynamic_ncols=True) as bar:
+    if world.rank:  # dropout of its own
+        torch.manual_seed(args.seed + (world.rank << 32))
+    checkpoints = Checkpoints(folder, config, args.sampling, world)
+    resuming = world.once(lambda: _open(args, folder, config))
+    with tqdm(total=args.steps, unit="tok", disable=not args.progress or world.rank > 0, dynamic_ncols=True) as bar:
         if not resuming and args.pretrain:
             checkpoints.evaluate(policy, "start")
-            _pretrain(args, env.task, policy, bar)
-        trainer = Trainer(replace(args, reward=settings["reward"]), env, policy)
+            world.once(lambda: _pretrain(args, env.task, policy, bar))
+        world.share_weights(policy)
+        trainer = Trainer(replace(args, reward=settings["reward"]), env, policy, world=world)
         if resuming:
             checkpoints.restore(trainer)
         else:
@@ -84,6 +97,16 @@ def train(args: TrainArgs) -> Result:
         _learn(args, trainer, checkpoints, bar)
     env.close()
     return Result(folder, checkpoints.history, checkpoints.best, folder / "best.pt")
+
+
+def _open(args: TrainArgs, folder: Path, config: dict[str, Any]) -> bool:
+    """Make the folder this run's; whether it goes on with what is there."""
+    claim(folder, config, IDENTITY, resume=args.resume, overwrite=args.overwrite)
+    resuming = args.resume and (folder / "last.pt").exists()
+    if not resuming:
+        clear(folder, "last.pt", "best.pt")
+    write_json(folder / "config.json", config)
+    return resuming
 
 
 def _pretrain(args: TrainArgs, task, policy: Decoder, bar: tqdm) -> None:
@@ -99,7 +122,7 @@ def _pretrain(args: TrainArgs, task, policy: Decoder, bar: tqdm) -> None:
 
 def _learn(args: TrainArgs, trainer: Trainer, checkpoints: Checkpoints, bar: tqdm) -> None:
     """Updates until all tokens are written; evaluations between them."""
-    log = logger(checkpoints.folder / "logs", trainer.tokens)
+    log = logger(checkpoints.folder / "logs" if trainer.world.rank == 0 else None, trainer.tokens)
     bar.set_description(args.algo)
     bar.update(trainer.tokens - bar.n)
     scores = {"score": f"{checkpoints.latest['score']:.3f}", "best": f"{checkpoints.best:.3f}"}
@@ -128,7 +151,9 @@ def _learn(args: TrainArgs, trainer: Trainer, checkpoints: Checkpoints, bar: tqd
 
 def main() -> None:
     """The command line."""
-    report(command_line(TrainArgs, train, "python -m agents.transformer.train"))
+    result = command_line(TrainArgs, train, "python -m agents.transformer.train")
+    if int(os.environ.get("RANK", 0)) == 0:
+        report(result)
 
 
 if __name__ == "__main__":

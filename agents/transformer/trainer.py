@@ -9,7 +9,8 @@ import torch
 from torch import Tensor
 
 from agents.transformer.advantages import estimate, group_relative, leave_one_out, on_grid
-from agents.transformer.groups import Groups
+from agents.transformer.distributed import ALONE, World
+from agents.transformer.groups import Groups, no_texts
 from agents.transformer.own_terms import OwnTerms
 from agents.transformer.policy import Policy
 from agents.transformer.prefixes import Mixer, RandomStarts
@@ -25,21 +26,24 @@ class Trainer:
 
     Args:
         args: what and how.
-        env: a vector env with ``autoreset_mode="SameStep"``, and ``group_size=args.whole_texts``.
+        env: a vector env with ``autoreset_mode="SameStep"``, and ``group_size=args.whole_texts``. In a ``world`` of
+            several ranks, of this rank's rows.
         policy: what learns.
         reference: what it is to stay near to, with ``args.kl_weight``; None: a copy of it as it is now.
+        world: who learns it together.
 
     Attributes:
-        tokens: written so far.
+        tokens: written so far, by all ranks.
     """
 
-    def __init__(self, args: TrainArgs, env, policy: Policy, reference: Policy | None = None):
-        self.args, self.env, self.policy = args, env, policy
+    def __init__(self, args: TrainArgs, env, policy: Policy, reference: Policy | None = None, world: World = ALONE):
+        self.args, self.env, self.policy, self.world = args, env, policy, world
         self.rollout = args.rollout or env.budget
-        self.updates = max(1, -(-args.steps // (self.rollout * env.num_envs)))
+        self.updates = max(1, -(-args.steps // (self.rollout * env.num_envs * world.size)))
         self.draws = torch.Generator(policy.device).manual_seed(args.seed)
         self.orders = torch.Generator().manual_seed(args.seed)
-        self.writer = Writer(env, policy, args.behaviour, self.draws, seed=args.seed)
+        seed = args.seed + world.rank * (env.num_envs // (env.group_size or 1))
+        self.writer = Writer(env, policy, args.behaviour, self.draws, seed, world)
         self.mixer = None if args.mixer is None else Mixer(env, policy.device, args.mixer, self.updates)
         if self.mixer is not None:
             self.writer.begin_with(self.mixer)
@@ -48,7 +52,7 @@ class Trainer:
         self.optimizer = torch.optim.AdamW(
             policy.parameters(), args.learning_rate, eps=1e-5, weight_decay=args.weight_decay
         )
-        self.own_terms = OwnTerms(args, policy, reference, env.num_envs)
+        self.own_terms = OwnTerms(args, policy, reference, env.num_envs, world)
         self.groups = None if args.whole_texts is None else Groups(args.whole_texts)
         self.tokens = self.update = 0
 
@@ -68,7 +72,7 @@ class Trainer:
         with torch.no_grad():
             rollout = self.writer.collect(self.rollout)
         self.policy.train()
-        self.tokens += rollout.actions.numel()
+        self.tokens += rollout.actions.numel() * self.world.size
         return rollout
 
     def learn(self, rollout: Rollout) -> dict[str, float]:
@@ -77,14 +81,14 @@ class Trainer:
         for group in self.optimizer.param_groups:
             group["lr"] = rate
         self.update += 1
-        seen = {"learning_rate": rate, **of_episodes(rollout)}
+        seen = {"learning_rate": rate, **of_episodes(rollout, self.world)}
         nothing = torch.zeros_like(rollout.values)
         batch, paid = self.own_terms.pay(rollout, as_batch(rollout, nothing, nothing, self.env.prompt_length))
         seen |= paid
         batch = self._estimated(rollout, batch)
-        if batch is not None and self.mixer is None:
+        if self.mixer is None:
             batch = batch.drawn()
-        if batch is not None and len(batch.parts):
+        if any(self.world.gather(len(batch.parts) > 0)):
             objective = self.args.objective
             if self.args.kl_in == "loss":
                 objective = replace(objective, kl_weight=self.own_terms.kl.value)
@@ -100,20 +104,22 @@ class Trainer:
                 max_norm=self.args.max_norm,
                 longest=self.env.budget,
                 microbatch=self.args.microbatch,
+                world=self.world,
             )
         return seen
 
-    def _estimated(self, rollout: Rollout, batch: Batch) -> Batch | None:
+    def _estimated(self, rollout: Rollout, batch: Batch) -> Batch:
         """The tokens to learn from, with their advantages: the rollout's, or those of the whole texts that are there
-        now; None: there are none."""
+        now."""
         if self.groups is None:
             _, _, at = places(rollout)
             rewards = rollout.rewards.index_put(at, batch.own_rewards, accumulate=True)
             advantages = self._advantages(rewards, rollout.values, rollout.ended, rollout.last_values)
-            return batch.with_advantages(advantages[at], (advantages + rollout.values)[at])
+            batch = batch.with_advantages(advantages[at], (advantages + rollout.values)[at])
+            return batch.ordered_by(rollout.rows)  # so that the parts of all ranks, one rank after the other, are too
         whole = self.groups.add(rollout, batch)
         if whole is None:
-            return None
+            return no_texts(batch)
         batch, groups = whole
         if self.args.grouped:
             returns = sums(batch.rewards + batch.own_rewards, batch.parts)
@@ -134,41 +140,46 @@ class Trainer:
 
     def state_dict(self) -> dict[str, Any]:
         """All that goes on from here exactly: policy, optimizer, generators, environment, half-written texts."""
+        of_rank = {
+            "open_terms": dict(self.own_terms.open),
+            "torch": torch.get_rng_state(),
+            "env": self.env.get_state(),
+            "writer": self.writer.state_dict(),
+            "groups": None if self.groups is None else self.groups.state_dict(),
+        }
         return {
             "policy": self.policy.state_dict(),
             "optimizer": self.optimizer.state_dict(),
             "own_terms": self.own_terms.state_dict(),
             "draws": self.draws.get_state(),
             "orders": self.orders.get_state(),
-            "torch": torch.get_rng_state(),
-            "env": self.env.get_state(),
-            "writer": self.writer.state_dict(),
-            "groups": None if self.groups is None else self.groups.state_dict(),
             "tokens": self.tokens,
             "update": self.update,
+            "ranks": self.world.gather(of_rank),
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go on where :meth:`state_dict` was taken."""
         self.policy.load_state_dict(state["policy"])
         self.optimizer.load_state_dict(state["optimizer"])
-        self.own_terms.load_state_dict(state["own_terms"])
+        self.own_terms.load_state_dict(state["own_terms"], state["ranks"][self.world.rank]["open_terms"])
         self.draws.set_state(state["draws"])
         self.orders.set_state(state["orders"])
-        torch.set_rng_state(state["torch"])
-        self.env.set_state(state["env"])
-        self.writer.load_state_dict(state["writer"])
+        own = state["ranks"][self.world.rank]
+        torch.set_rng_state(own["torch"])
+        self.env.set_state(own["env"])
+        self.writer.load_state_dict(own["writer"])
         if self.groups is not None:
-            self.groups.load_state_dict(state["groups"], self.policy.device)
+            self.groups.load_state_dict(own["groups"], self.policy.device)
         self.tokens, self.update = state["tokens"], state["update"]
 
 
-def of_episodes(rollout: Rollout) -> dict[str, float]:
-    """Means over the texts that ended in a rollout; nothing where none did."""
+def of_episodes(rollout: Rollout, world: World = ALONE) -> dict[str, float]:
+    """Means over the texts of all ranks that ended in a rollout; nothing where none did."""
     texts = rollout.finished
-    if not texts:
-        return {}
-    seen = {f"text_{name}": sum(float(t[name]) for t in texts) / len(texts) for name in ("score", "return", "length")}
-    for name in texts[0]["terms"]:
-        seen[f"term_{name}"] = sum(t["terms"].get(name, 0.0) for t in texts) / len(texts)
-    return seen
+    sums = {f"text_{name}": sum(float(t[name]) for t in texts) for name in ("score", "return", "length")}
+    for name in texts[0]["terms"] if texts else ():
+        sums[f"term_{name}"] = sum(t["terms"].get(name, 0.0) for t in texts)
+    sums = world.add({**sums, "count": len(texts)})
+    count = sums.pop("count")
+    return {name: total / count for name, total in sums.items()} if count else {}

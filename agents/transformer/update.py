@@ -9,6 +9,7 @@ from dataclasses import dataclass, fields, replace
 import torch
 from torch import Tensor, nn
 
+from agents.transformer.distributed import ALONE, World
 from agents.transformer.losses import aggregate, entropy, kl_estimate, policy_gradient_loss, ppo_loss, value_loss
 from agents.transformer.policy import Policy
 from agents.transformer.rollout import Rollout
@@ -92,6 +93,11 @@ def places(rollout: Rollout) -> tuple[Tensor, Tensor, tuple[Tensor, Tensor]]:
     within = torch.arange(len(parts), device=sizes.device) - (sizes.cumsum(0) - sizes)[parts]
     return parts, within, (rollout.starts[parts] + within, rollout.rows[parts])
 
+    def ordered_by(self, keys: Tensor) -> Batch:
+        """The same tokens, the windows sorted by ``keys`` (S,), equal ones as they stand."""
+        order = keys.argsort(stable=True)
+        return replace(self, windows=self.windows[order], parts=order.argsort()[self.parts])
+
 
 def as_batch(rollout: Rollout, advantages: Tensor, targets: Tensor, prompt_length: int) -> Batch:
     """The rollout's tokens, text by text. ``advantages``, ``targets`` of the values: float (N, n)."""
@@ -112,8 +118,22 @@ def as_batch(rollout: Rollout, advantages: Tensor, targets: Tensor, prompt_lengt
     )
 
 
-def minibatches(batch: Batch, tokens: int, generator: torch.Generator) -> Iterator[Tensor]:
-    """Parts of the batch in random order, int64 (s,), some ``tokens`` tokens together; each part once.
+@dataclass(frozen=True)
+class Minibatch:
+    """Some texts of a batch.
+
+    Attributes:
+        chosen: int64 (s,), their parts.
+        tokens, texts: how many all ranks have in it.
+    """
+
+    chosen: Tensor
+    tokens: int
+    texts: int
+
+
+def minibatches(batch: Batch, tokens: int, generator: torch.Generator, world: World = ALONE) -> Iterator[Minibatch]:
+    """The parts of the batch in random order, some ``tokens`` tokens of all ranks together; each part once.
 
     Texts of like length stand together, so that little is spent on padding: lengths are bucketed with a noise of an
     eighth of the longest, then the minibatches are shuffled.
@@ -121,13 +141,18 @@ def minibatches(batch: Batch, tokens: int, generator: torch.Generator) -> Iterat
     sizes = batch.parts.bincount(minlength=len(batch.windows)).cpu()
     ends = torch.zeros(len(batch.windows), dtype=torch.long)
     ends.scatter_reduce_(0, batch.parts.cpu(), batch.columns.cpu(), "amax")
+    ranks = world.gather((sizes, ends))
+    first = sum(len(each) for each, _ in ranks[: world.rank])  # the number of this rank's first part among all
+    sizes, ends = (torch.cat(each) for each in zip(*ranks, strict=True))
     noise = torch.rand(len(ends), generator=generator) * (1 + int(ends.max()) / 8)
     order = (ends + noise).argsort()
     cuts = (sizes[order].cumsum(0) - sizes[order]) // tokens
     groups = [order[cuts == i] for i in range(int(cuts.max()) + 1)]
     for i in torch.randperm(len(groups), generator=generator).tolist():
         if len(groups[i]):
-            yield groups[i].to(batch.windows.device)
+            own = groups[i] - first
+            own = own[(own >= 0) & (own < len(batch.windows))]
+            yield Minibatch(own.to(batch.windows.device), int(sizes[groups[i]].sum()), len(groups[i]))
 
 
 def evaluate_tokens(policy: Policy, batch: Batch, chosen: Tensor, at: Tensor) -> tuple[Tensor, Tensor]:
@@ -143,19 +168,22 @@ def evaluate_tokens(policy: Policy, batch: Batch, chosen: Tensor, at: Tensor) ->
 def reference_log_probs(reference: Policy, batch: Batch, sampling: Sampling, minibatch: int) -> Batch:
     """The batch with what ``reference`` gives its tokens, some ``minibatch`` tokens at a time."""
     found = torch.empty_like(batch.log_probs)
-    for chosen, at in in_minibatches(batch, minibatch, torch.Generator().manual_seed(0)):
-        logits, _ = evaluate_tokens(reference, batch, chosen, at)
+    for cut, at in in_minibatches(batch, minibatch, torch.Generator().manual_seed(0)):
+        logits, _ = evaluate_tokens(reference, batch, cut.chosen, at)
         support = None if batch.supports is None else batch.supports[at]
         found[at] = sampling.log_probs(logits, support).gather(1, batch.actions[at, None]).squeeze(1).to(found.dtype)
     return replace(batch, reference_log_probs=found)
 
 
-def in_minibatches(batch: Batch, tokens: int, generator: torch.Generator) -> Iterator[tuple[Tensor, Tensor]]:
+def in_minibatches(
+    batch: Batch, tokens: int, generator: torch.Generator, world: World = ALONE
+) -> Iterator[tuple[Minibatch, Tensor]]:
     """:func:`minibatches`, each with its tokens, int64 (m,)."""
     order = batch.parts.argsort(stable=True)
     bounds = [0, *batch.parts.bincount(minlength=len(batch.windows)).cumsum(0).tolist()]
-    for chosen in minibatches(batch, tokens, generator):
-        yield chosen, torch.cat([order[bounds[part] : bounds[part + 1]] for part in chosen.tolist()])
+    for cut in minibatches(batch, tokens, generator, world):
+        of_parts = [order[bounds[part] : bounds[part + 1]] for part in cut.chosen.tolist()]
+        yield cut, torch.cat(of_parts) if of_parts else order[:0]
 
 
 def update(
@@ -171,30 +199,34 @@ def update(
     max_norm: float | None = 0.5,
     longest: int,
     microbatch: int | None = None,
+    world: World = ALONE,
 ) -> dict[str, float]:
     """Some epochs over the batch; the means of what was seen: losses, entropy, ratio, KL, clipped share, gradient norm.
 
     Args:
         epochs: times that every token is used.
-        minibatch: tokens of one step of the optimizer.
+        minibatch: tokens of one step of the optimizer, of all ranks together.
         max_norm: gradients are scaled to at most this norm; None: not.
         longest: tokens of the longest possible text.
         microbatch: tokens that are read at a time, their gradients added up over the minibatch: see
             :func:`microbatches`. None: the whole minibatch.
+        world: whose texts the batch has a share of.
 
     Raises:
         FloatingPointError: a loss or a gradient that is no finite number; the policy is what it was before that
             minibatch.
     """
     seen: defaultdict[str, list[Tensor]] = defaultdict(list)
+    norms: list[Tensor] = []
     for epoch in range(epochs):
-        for number, (chosen, at) in enumerate(in_minibatches(batch, minibatch, generator)):
+        for number, (cut, at) in enumerate(in_minibatches(batch, minibatch, generator, world)):
             optimizer.zero_grad(set_to_none=True)
-            drawn = None if batch.forced is None else ~batch.forced[at]
-            advantages = standardised(batch.advantages[at], drawn) if objective.normalise else batch.advantages[at]
-            loss, terms = torch.zeros((), device=at.device), defaultdict(float)
-            for some, these in microbatches(batch, chosen, at, microbatch):
-                of_tokens, of_texts = len(these) / len(at), len(some) / len(chosen)  # 1 where all are read at once
+            advantages = batch.advantages[at]
+            if objective.normalise:
+                advantages = standardised(advantages, None if batch.forced is None else ~batch.forced[at], world)
+            loss, terms = torch.zeros((), device=policy.device), defaultdict(float)
+            for some, these in microbatches(batch, cut.chosen, at, microbatch):  # none: its texts are other ranks'
+                of_tokens, of_texts = len(these) / cut.tokens, len(some) / cut.texts  # 1 where all are read at once
                 each, parts = minibatch_loss(
                     policy, batch, some, at[these], advantages[these], objective, sampling, longest
                 )
@@ -203,6 +235,7 @@ def update(
                 loss = loss + each.detach()
                 for name, value in parts.items():
                     terms[name] = terms[name] + value * of_tokens
+            loss = world.sum_gradients(policy.parameters(), loss)
             norm = nn.utils.clip_grad_norm_(policy.parameters(), max_norm if max_norm is not None else float("inf"))
             if not torch.isfinite(loss + norm):
                 raise FloatingPointError(
@@ -210,14 +243,18 @@ def update(
                     + ", ".join(f"{name} {float(value):.4g}" for name, value in terms.items())
                 )
             optimizer.step()
-            for name, value in {**terms, "gradient_norm": norm}.items():
+            norms.append(norm)
+            for name, value in terms.items():
                 seen[name].append(value)
-    return {name: torch.stack(values).mean().item() for name, values in seen.items()}
+    means = world.add({name: torch.stack(values).sum().item() / len(norms) for name, values in seen.items()})
+    return {**means, "gradient_norm": torch.stack(norms).mean().item()}
 
 
 def microbatches(batch: Batch, chosen: Tensor, at: Tensor, tokens: int | None) -> Iterator[tuple[Tensor, Tensor]]:
     """A minibatch's parts ``chosen`` (s,) in portions of at most ``tokens`` tokens, each with the places of its own
     among ``at`` (m,). A text is not cut: one that is longer is read alone."""
+    if not len(at):
+        return
     if tokens is None or len(at) <= tokens:
         yield chosen, torch.arange(len(at), device=at.device)
         return
@@ -231,12 +268,16 @@ def microbatches(batch: Batch, chosen: Tensor, at: Tensor, tokens: int | None) -
             size, total = size + more, total + more
 
 
-def standardised(advantages: Tensor, drawn: Tensor | None = None) -> Tensor:
-    """Advantages (m,) centred and scaled by mean and deviation of those of ``drawn`` tokens, bool (m,); None: all."""
+def standardised(advantages: Tensor, drawn: Tensor | None = None, world: World = ALONE) -> Tensor:
+    """Advantages (m,) centred and scaled by mean and deviation of those of ``drawn`` tokens, bool (m,), of all ranks;
+    None: of all tokens."""
     counted = advantages if drawn is None else advantages[drawn]
-    if len(counted) < 2:
+    count = world.sum(torch.tensor(float(len(counted)), device=advantages.device))
+    if count < 2:
         return advantages
-    return (advantages - counted.mean()) / (counted.std() + 1e-8)
+    mean = world.sum(counted.sum()) / count
+    deviation = (world.sum(((counted - mean) ** 2).sum()) / (count - 1)).sqrt()
+    return (advantages - mean) / (deviation + 1e-8)
 
 
 def minibatch_loss(
