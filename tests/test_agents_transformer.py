@@ -73,7 +73,7 @@ def test_the_files_of_a_run(run):
     names = {path.name for path in run.folder.iterdir()}
     assert names == {"best.pt", "config.json", "evaluations.csv", "last.pt", "logs"}
     config = json.loads((run.folder / "config.json").read_text())
-    assert (config["reward"], config["lam"], config["decoder"]["columns"]) == ("delta", 0.95, 8)
+    assert (config["reward"], config["lam"], config["architecture"]["columns"]) == ("delta", 0.95, 8)
     assert {"python", "gymnasium", "torch", "textgym"} <= set(config["versions"])
     assert [row["event"] for row in run.evaluations][:3] == ["start", "warm_start", "train"]
     assert read_evaluations(run.folder) == [pytest.approx(row) for row in run.evaluations]
@@ -189,7 +189,7 @@ def test_it_refuses_to_resume_another_run(run, tmp_path):
 def test_a_checkpoint_of_another_network_is_refused(run, tmp_path):
     other = train(quick(tmp_path / "run", layers=1, steps=0))
     (other.folder / "last.pt").write_bytes((run.folder / "last.pt").read_bytes())
-    with pytest.raises(ValueError, match="is of another decoder: it has .*'layers': 2.*, this run .*'layers': 1"):
+    with pytest.raises(ValueError, match="is of another architecture: it has .*'layers': 2.*, this run .*'layers': 1"):
         train(quick(tmp_path / "run", layers=1, steps=0, resume=True))
 
 

@@ -16,14 +16,16 @@ from __future__ import annotations
 import dataclasses
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import torch
+import tyro
 
 from agents.cli import Json, Spec
 from agents.runs import as_json, reward_of
 from agents.transformer.losses import AGGREGATIONS
 from agents.transformer.model import POSITIONS
+from agents.transformer.networks import check_network
 from agents.transformer.sampling import Sampling
 from agents.transformer.schedules import DECAYS
 from agents.transformer.update import Objective
@@ -64,16 +66,18 @@ class TrainArgs:
     seed: int = 0
     """Seed of the network, the episodes and the sampling."""
 
-    layers: int = 2
-    """Layers of the network."""
-    width: int = 128
-    """Its width."""
-    heads: int = 4
-    """Attention heads a layer."""
-    positions: Literal["rotary", "learned"] = "rotary"
-    """How positions are told."""
-    dropout: float = 0.0
-    """Probability, in updates; rollouts have none."""
+    network: Annotated[str, tyro.conf.arg(metavar="NAME|FOLDER|MODULE:CLASS")] = "decoder"
+    """decoder, a folder with a model of transformers, or package.module:Class (docs/policies.md)."""
+    layers: int | None = None
+    """Layers of the network, 2 by default."""
+    width: int | None = None
+    """Its width, 128 by default."""
+    heads: int | None = None
+    """Attention heads a layer, 4 by default."""
+    positions: Literal["rotary", "learned"] | None = None
+    """How positions are told, rotary by default."""
+    dropout: float | None = None
+    """Probability, in updates, 0 by default; rollouts have none."""
 
     learning_rate: float = 1e-3
     """The highest learning rate (Adam)."""
@@ -172,7 +176,7 @@ def resolve(args: TrainArgs) -> dict[str, Any]:
     id = full_id(args.env)
     for name, allowed in (
         ("algo", ALGORITHMS),
-        ("positions", POSITIONS),
+        ("positions", (None, *POSITIONS)),
         ("decay", DECAYS),
         ("aggregation", AGGREGATIONS),
     ):
@@ -190,6 +194,7 @@ def resolve(args: TrainArgs) -> dict[str, Any]:
     for name in ("gamma", "lam", "dropout"):
         if getattr(args, name) is not None:
             number(name, getattr(args, name), low=0.0, high=1.0)
+    check_network(args.network)
     _check_algorithm(args)
     settings = {f.name: getattr(args, f.name) for f in dataclasses.fields(args)}
     settings |= {name: args.of_algorithm(name) for name in ("epochs", "lam", "clip")}

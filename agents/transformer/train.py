@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 
 import gymnasium as gym
@@ -15,7 +15,8 @@ from agents.cli import command_line, making
 from agents.files import write_json
 from agents.runs import Result, claim, clear, default_folder, logger, report, versions
 from agents.transformer.checkpoints import Checkpoints
-from agents.transformer.model import Decoder, DecoderConfig
+from agents.transformer.networks import SIZES, describe, folder_of, make_policy
+from agents.transformer.policy import Policy
 from agents.transformer.pretrain import pretrain
 from agents.transformer.settings import IDENTITY, TrainArgs, resolve, resolve_device
 from agents.transformer.trainer import Trainer
@@ -51,14 +52,10 @@ def train(args: TrainArgs) -> Result:
             **grouped,
             **settings["env_kwargs"],
         )
-    decoder = DecoderConfig(
-        env.vocabulary.size,
-        1 + env.prompt_length + env.budget,
-        **{name: getattr(args, name) for name in ("layers", "width", "heads", "positions", "dropout")},
-    )
+    architecture = describe(args.network, env, {name: getattr(args, name) for name in SIZES})
     config = {
         **settings,
-        "decoder": asdict(decoder),
+        "architecture": architecture,
         "vocabulary": env.vocabulary.fingerprint,
         "prompt_length": env.prompt_length,
         "fingerprint": env.task.fingerprint,
@@ -68,7 +65,7 @@ def train(args: TrainArgs) -> Result:
     claim(folder, config, IDENTITY, resume=args.resume, overwrite=args.overwrite)
     resuming = args.resume and (folder / "last.pt").exists()
     torch.manual_seed(args.seed)
-    policy = Decoder(decoder).to(device)
+    policy = make_policy(architecture, None if resuming else folder_of(args.network)).to(device)
     checkpoints = Checkpoints(folder, config, args.sampling)
     if not resuming:
         clear(folder, "last.pt", "best.pt")
@@ -87,7 +84,7 @@ def train(args: TrainArgs) -> Result:
     return Result(folder, checkpoints.history, checkpoints.best, folder / "best.pt")
 
 
-def _pretrain(args: TrainArgs, task, policy: Decoder, bar: tqdm) -> None:
+def _pretrain(args: TrainArgs, task, policy: Policy, bar: tqdm) -> None:
     bar.set_description(f"{args.pretrain} updates of maximum likelihood")
 
     def show(update: int, loss: float) -> None:
