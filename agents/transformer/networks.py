@@ -12,11 +12,19 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from agents.transformer.encoder import Encoder, EncoderConfig
+from agents.transformer.encoder_decoder import EncoderDecoder, EncoderDecoderConfig
+from agents.transformer.lstm import LSTM, LSTMConfig
 from agents.transformer.model import Decoder, DecoderConfig
 from agents.transformer.policy import Policy
 from textgym.errors import did_you_mean, load_object
 
-BUILT_IN = {"decoder": (Decoder, DecoderConfig)}
+BUILT_IN = {
+    "decoder": (Decoder, DecoderConfig),
+    "lstm": (LSTM, LSTMConfig),
+    "encoder": (Encoder, EncoderConfig),
+    "encoder_decoder": (EncoderDecoder, EncoderDecoderConfig),
+}
 # of transformers, which is loaded where it is used
 SAVED = {
     "causal_lm": "agents.transformer.causal_lm:CausalLM",
