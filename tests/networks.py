@@ -106,3 +106,14 @@ def prompts(n, generator, prompt_length=PROMPT):
         size = int(torch.randint(0, PROMPT + 1, (), generator=generator))
         row[prompt_length - size : prompt_length] = torch.randint(0, V, (size,), generator=generator)
     return windows(observations, V)
+
+
+def same(a, b):
+    """Whether two trees of tensors and values are equal, bit for bit."""
+    if isinstance(a, torch.Tensor):
+        return torch.equal(a, b)
+    if isinstance(a, dict):
+        return list(a) == list(b) and all(same(a[name], b[name]) for name in a)
+    if isinstance(a, (list, tuple)):
+        return len(a) == len(b) and all(map(same, a, b))
+    return a == b

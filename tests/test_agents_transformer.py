@@ -11,9 +11,11 @@ from pathlib import Path
 import pytest
 
 pytest.importorskip("stable_baselines3")
+pytest.importorskip("transformers")
 
 import torch
 from helpers import ROOT, killed_after
+from networks import same
 
 from agents import evaluate as evaluate_command
 from agents.cli import command_line
@@ -50,17 +52,6 @@ def quick(folder, **changes) -> TrainArgs:
 
 def untimed(rows):
     return [{k: v for k, v in row.items() if k != "wall_s"} for row in rows]
-
-
-def same(a, b):
-    """Whether two trees of tensors and values are equal, bit for bit."""
-    if isinstance(a, torch.Tensor):
-        return torch.equal(a, b)
-    if isinstance(a, dict):
-        return list(a) == list(b) and all(same(a[name], b[name]) for name in a)
-    if isinstance(a, (list, tuple)):
-        return len(a) == len(b) and all(map(same, a, b))
-    return a == b
 
 
 @pytest.fixture(scope="module")

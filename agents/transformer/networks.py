@@ -65,7 +65,7 @@ def describe(network: str, env, sizes: Mapping[str, Any]) -> dict[str, Any]:
 
         model = config_of(network)
         check_tokenizer(network, env.vocabulary)
-        kind, more = "seq2seq_lm" if model["is_encoder_decoder"] else "causal_lm", {"model": model}
+        kind, more = "seq2seq_lm" if model.pop("is_encoder_decoder") else "causal_lm", {"model": model}
     takes = inspect.signature(_factory(kind)[0]).parameters
     given = {name: value for name, value in sizes.items() if value is not None}
     for name, value in given.items():

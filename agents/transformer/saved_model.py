@@ -30,7 +30,7 @@ class SavedModel(Policy):
         vocabulary_size: V; the model may know more tokens, whose logits are cut off.
         columns: of the windows: 1 + prompt_length + budget.
         prompt_length: columns of the prompt.
-        model: its config.json, as of :func:`config_of`.
+        model: its config.json, as of :func:`config_of`, without ``is_encoder_decoder``.
         dropout: probability, wherever the architecture has dropout; in training mode only.
 
     Raises:
@@ -230,7 +230,7 @@ class AlignedRows(Cache):
 
 
 def config_of(folder: str) -> dict[str, Any]:
-    """The config.json of the model in a folder, JSON values.
+    """The config.json of the model in a folder, JSON values, ``is_encoder_decoder`` among them.
 
     Raises:
         ValueError: there is none.
@@ -240,7 +240,7 @@ def config_of(folder: str) -> dict[str, Any]:
     except (OSError, ValueError, KeyError) as error:
         why = str(error).strip().splitlines()[0]
         raise ValueError(f"no model of transformers is in {folder!r} (save_pretrained writes one): {why}") from error
-    values = json.loads(config.to_json_string())
+    values = json.loads(config.to_json_string()) | {"is_encoder_decoder": config.is_encoder_decoder}
     passing = ("transformers_version", "architectures", "dtype", "_name_or_path", "use_cache")
     return {name: value for name, value in values.items() if name not in passing}
 
