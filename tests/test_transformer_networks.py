@@ -249,7 +249,7 @@ def test_the_command_exports_what_was_trained(tmp_path):
             {},
             "unknown network 'lstmm'. Did you mean 'lstm'? Allowed: decoder, lstm, encoder, ",
         ),
-        ("no/such/folder", {}, "unknown network 'no/such/folder'. Allowed:"),
+        ("no/such/folder", {}, "there is no folder 'no/such/folder'"),
         ("no_such.module:Net", {}, "cannot import 'no_such.module'"),
         ("networks:Recurent", {}, "Did you mean 'Recurrent'"),
         ("networks:make", {}, "'networks:make' is no network: a class that extends agents.transformer.policy.Policy"),

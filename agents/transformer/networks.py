@@ -8,6 +8,7 @@ given what its constructor names of ``OF_ENV`` and ``SIZES``.
 from __future__ import annotations
 
 import inspect
+import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -41,6 +42,8 @@ def check_network(network: str) -> None:
     if ":" in network:
         _own(network)
         return
+    if os.sep in network:
+        raise ValueError(f"there is no folder {network!r}; save_pretrained of transformers writes one")
     raise ValueError(
         f"unknown network {network!r}.{did_you_mean(network, BUILT_IN)} Allowed: {', '.join(BUILT_IN)}, a folder of a "
         "transformers model, or package.module:Class."

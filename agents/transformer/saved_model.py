@@ -38,6 +38,7 @@ class SavedModel(Policy):
     """
 
     kind: str  # a key of textgym.metrics.pretrained.KINDS
+    begins: tuple[str, ...] = ("bos", "eos", "pad")  # the first of them that it has is BEGIN
 
     def __init__(
         self,
@@ -64,7 +65,7 @@ class SavedModel(Policy):
                 f"{name} reads windows of {self.columns} columns; BEGIN, prompt and budget of the environment are "
                 f"{columns}"
             )
-        self.begin = first_id(config, "bos", "eos", "pad")
+        self.begin = first_id(config, *self.begins)
         self.value = nn.Linear(self.model.get_output_embeddings().in_features, 1)
         nn.init.zeros_(self.value.weight)
         nn.init.zeros_(self.value.bias)

@@ -23,15 +23,11 @@ class Seq2SeqLM(SavedModel):
 
     kind = "encoder-decoder model"
 
-    def __init__(self, *args, **kwargs):
-        super().__init__(*args, **kwargs)
-        config = self.model.config
-        self.begin = first_id(config, "decoder_start", "bos", "pad")
-        self.end = first_id(config, "eos", "sep", "pad")
-        scaled = getattr(config, "scale_decoder_outputs", False)  # T5
-        self.scale = config.d_model**-0.5 if scaled else 1.0
+    begins = ("decoder_start", "bos", "pad")
 
     def make(self, config):
+        self.end = first_id(config, "eos", "sep", "pad")  # of prompts
+        self.scale = config.d_model**-0.5 if getattr(config, "scale_decoder_outputs", False) else 1.0  # T5
         return AutoModelForSeq2SeqLM.from_config(config).float()
 
     def longest(self):
