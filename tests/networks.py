@@ -72,6 +72,13 @@ class Recurrent(Policy):
         return self.out(hidden)[..., :-1], self.out(hidden)[..., -1]
 
 
+class NeedsMore(Recurrent):
+    """It cannot be had by name."""
+
+    def __init__(self, vocabulary_size, depth):
+        super().__init__(vocabulary_size, depth)
+
+
 def described(name, vocabulary_size=V, prompt_length=PROMPT, budget=BUDGET):
     """What describes a network in a checkpoint."""
     if name in MODELS:

@@ -22,6 +22,7 @@ from agents.cli import command_line
 from agents.evaluation import evaluate, evaluation_env, load_agent
 from agents.runs import read_evaluations
 from agents.transformer.checkpoints import load_policy, read_checkpoint
+from agents.transformer.export import ExportArgs
 from agents.transformer.generate import GenerateArgs, generate
 from agents.transformer.settings import ALGORITHMS, TrainArgs, resolve
 from agents.transformer.train import train
@@ -227,7 +228,7 @@ def test_shaping_gets_the_discount_of_the_agent():
     assert resolve(TrainArgs(reward="potential:cer", gamma=0.9))["reward"]["gamma"] == 0.9
 
 
-@pytest.mark.parametrize("module, args", [("train", TrainArgs), ("generate", GenerateArgs)])
+@pytest.mark.parametrize("module, args", [("train", TrainArgs), ("generate", GenerateArgs), ("export", ExportArgs)])
 def test_help_has_a_sentence_for_every_flag(module, args):
     line = [sys.executable, "-m", f"agents.transformer.{module}", "--help"]
     environment = {**os.environ, "COLUMNS": "200"}

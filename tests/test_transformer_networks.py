@@ -252,6 +252,11 @@ def test_the_command_exports_what_was_trained(tmp_path):
         ("no/such/folder", {}, "there is no folder 'no/such/folder'"),
         ("no_such.module:Net", {}, "cannot import 'no_such.module'"),
         ("networks:Recurent", {}, "Did you mean 'Recurrent'"),
+        (
+            "networks:NeedsMore",
+            {},
+            "the network 'networks:NeedsMore' needs depth, but is given vocabulary_size, columns",
+        ),
         ("networks:make", {}, "'networks:make' is no network: a class that extends agents.transformer.policy.Policy"),
         ("lstm", {"heads": 2}, "heads=2: the network 'lstm' has no heads; it takes layers, width, dropout"),
         ("encoder", {"width": 18, "heads": 4}, "2 * heads divides width"),

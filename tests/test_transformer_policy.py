@@ -4,6 +4,9 @@ import gymnasium as gym
 import numpy as np
 import pytest
 import torch
+
+pytest.importorskip("transformers")
+
 from networks import Recurrent
 
 import textgym

@@ -6,6 +6,9 @@ et al. 2019). A longer text is another one from its first layer on, so that noth
 - a rollout reads prompt and text again at every token, where a decoder reads one column;
 - an update reads a text of T tokens T times, once for each, where a decoder reads it once; what the gradient needs of
   all of them is kept, so that memory grows as much (give a smaller ``--minibatch``).
+
+Copy of 8 and of 32 letters (2 layers, width 128, 16 rows, one core): 0.4 and 0.3 times the tokens a second of a
+decoder's rollouts, 0.14 and 0.08 times those of its updates.
 """
 
 from __future__ import annotations
@@ -51,13 +54,12 @@ class Encoder(Policy):
         initialise(self, config.layers)
 
     def hidden(self, tokens):
-        begin, n = self.config.prompt_length, self.vocabulary_size
-        written = tokens[:, begin:] != n
+        begin = self.config.prompt_length
+        written = tokens[:, begin:] != self.vocabulary_size
         written[:, 0] = True
         rows, after = written.nonzero(as_tuple=True)  # (m,) each: one prefix a token
-        x = self.read(tokens[rows], begin + after)
-        outputs = x.new_zeros(*tokens.shape, x.shape[-1])
-        return outputs.index_put((rows, begin + after), x)
+        x = self.outputs(tokens, rows, begin + after)
+        return x.new_zeros(*tokens.shape, x.shape[-1]).index_put((rows, begin + after), x)
 
     def heads(self, hidden):
         return F.linear(hidden, self.embedding.weight[:-2]), self.value(hidden).squeeze(-1)
@@ -65,9 +67,9 @@ class Encoder(Policy):
     def cache(self, n, columns):
         return Prefixes(self, n, columns)
 
-    def read(self, tokens: Tensor, columns: Tensor) -> Tensor:
-        """Outputs (m, d) for windows int64 (m, C), each written up to and with its column of ``columns`` (m,)."""
-        layout = Compact(tokens, self.vocabulary_size, self.config.prompt_length)
+    def outputs(self, tokens: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
+        """The outputs (m, d) of ``columns`` int64 (m,) in windows ``rows`` int64 (m,) of ``tokens`` int64 (B, C)."""
+        layout = Compact(tokens[rows, : int(columns.max()) + 1], self.vocabulary_size, self.config.prompt_length)
         last = columns - layout.padding + 1  # where [MASK] stands
         positions = torch.arange(int(last.max()) + 1, device=tokens.device)
         ids = F.pad(layout.tokens, (0, 1))[:, : len(positions)]
@@ -90,12 +92,12 @@ class Prefixes(Cache):
 
     def begin(self, rows, tokens, columns):
         self.tokens[rows, : tokens.shape[1]] = tokens
-        return self.policy.read(tokens, columns)
+        return self.policy.outputs(tokens, torch.arange(len(rows), device=rows.device), columns)
 
     def append(self, tokens, columns):
         self.tokens[self.rows, columns] = tokens
         columns = columns.clamp(min=self.policy.config.prompt_length)  # rows that begin anew: nobody looks at them
-        return self.policy.read(self.tokens[:, : int(columns.max()) + 1], columns)
+        return self.policy.outputs(self.tokens, self.rows, columns)
 
 
 def bidirectional(blocks: nn.ModuleList, x: Tensor, seen: Tensor, rotation: Tensor | None) -> Tensor:

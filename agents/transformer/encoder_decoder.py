@@ -123,7 +123,7 @@ class PromptAndText(Cache):
         x, kept, self.seen[rows] = self.model.read(tokens)
         for ours, theirs in zip(self.kept, kept, strict=True):
             for own, begun in zip(ours, theirs, strict=True):
-                own[rows, :, : begun.shape[2]] = begun
+                own[rows, :, : begun.shape[2]] = begun.to(own.dtype)
         return x[torch.arange(len(rows), device=rows.device), columns - self.first]
 
     def append(self, tokens, columns):
@@ -133,7 +133,8 @@ class PromptAndText(Cache):
         x, rotation = self.model.embed(tokens[:, None], places[:, None])
         for block, (keys, values, *prompt) in zip(self.model.blocks, self.kept, strict=True):
             q, k, v = block.project(x, rotation)  # (n, h, 1, e)
-            keys[self.rows, :, places], values[self.rows, :, places] = k[:, :, 0], v[:, :, 0]
+            keys[self.rows, :, places] = k[:, :, 0].to(keys.dtype)
+            values[self.rows, :, places] = v[:, :, 0].to(values.dtype)
             attended = F.scaled_dot_product_attention(
                 q, keys[:, :, :width], values[:, :, :width], attn_mask=seen[:, None, None]
             )

@@ -73,22 +73,21 @@ def describe(network: str, env, sizes: Mapping[str, Any]) -> dict[str, Any]:
     given = {name: value for name, value in sizes.items() if value is not None}
     for name, value in given.items():
         if name not in takes:
-            own = ", ".join(size for size in SIZES if size in takes) or "none of the sizes"
+            own = ", ".join(size for size in SIZES if size in takes) or "no sizes"
             raise ValueError(f"{name}={value}: the network {network!r} has no {name}; it takes {own}")
-    of_env = {
+    variable = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
+    required = {name for name, p in takes.items() if p.default is p.empty and p.kind not in variable}
+    known = {
+        **{name: takes[name].default for name in SIZES if name in takes and name not in required},
         "vocabulary_size": env.vocabulary.size,
         "columns": 1 + env.prompt_length + env.budget,
         "prompt_length": env.prompt_length,
+        **given,
+        **more,
     }
-    own = {name: takes[name].default for name in SIZES if name in takes}
-    described = {name: value for name, value in {**own, **of_env, **given}.items() if name in takes} | more
-    for name, parameter in takes.items():
-        optional = parameter.default is not parameter.empty or parameter.kind in (
-            parameter.VAR_POSITIONAL,
-            parameter.VAR_KEYWORD,
-        )
-        if described.get(name, None if optional else parameter.empty) is parameter.empty:
-            raise ValueError(f"{network} needs {name}; of a run's settings there are {', '.join((*OF_ENV, *SIZES))}")
+    described = {name: value for name, value in known.items() if name in takes}
+    if missing := ", ".join(name for name in takes if name in required and name not in described):
+        raise ValueError(f"the network {network!r} needs {missing}, but is given {', '.join((*OF_ENV, *given))}")
     return {"kind": kind, **described}
 
 

@@ -67,8 +67,7 @@ class TrainArgs:
     """Seed of the network, the episodes and the sampling."""
 
     network: Annotated[str, tyro.conf.arg(metavar="NAME|FOLDER|MODULE:CLASS")] = "decoder"
-    """decoder, lstm, encoder, encoder_decoder, a folder with a model of transformers, or your own: package.module:Class
-    (docs/policies.md)."""
+    """decoder, lstm, encoder, encoder_decoder, a folder of transformers, or your own: package.module:Class."""
     layers: int | None = None
     """Layers of the network, 2 by default."""
     width: int | None = None
