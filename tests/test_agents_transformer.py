@@ -11,9 +11,11 @@ from pathlib import Path
 import pytest
 
 pytest.importorskip("stable_baselines3")
+pytest.importorskip("transformers")
 
 import torch
 from helpers import ROOT, killed_after
+from networks import same
 
 from agents import evaluate as evaluate_command
 from agents.cli import command_line
@@ -21,6 +23,7 @@ from agents.evaluation import evaluate, evaluation_env, load_agent
 from agents.runs import read_evaluations
 from agents.transformer.checkpoints import load_policy, read_checkpoint
 from agents.transformer.distill import DistillArgs
+from agents.transformer.export import ExportArgs
 from agents.transformer.generate import GenerateArgs, generate
 from agents.transformer.settings import ALGORITHMS, TrainArgs, resolve
 from agents.transformer.train import train
@@ -53,17 +56,6 @@ def untimed(rows):
     return [{k: v for k, v in row.items() if k != "wall_s"} for row in rows]
 
 
-def same(a, b):
-    """Whether two trees of tensors and values are equal, bit for bit."""
-    if isinstance(a, torch.Tensor):
-        return torch.equal(a, b)
-    if isinstance(a, dict):
-        return list(a) == list(b) and all(same(a[name], b[name]) for name in a)
-    if isinstance(a, (list, tuple)):
-        return len(a) == len(b) and all(map(same, a, b))
-    return a == b
-
-
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
     """A short run with a warm start."""
@@ -74,7 +66,7 @@ def test_the_files_of_a_run(run):
     names = {path.name for path in run.folder.iterdir()}
     assert names == {"best.pt", "config.json", "evaluations.csv", "last.pt", "logs"}
     config = json.loads((run.folder / "config.json").read_text())
-    assert (config["reward"], config["lam"], config["decoder"]["columns"]) == ("delta", 0.95, 8)
+    assert (config["reward"], config["lam"], config["architecture"]["columns"]) == ("delta", 0.95, 8)
     assert {"python", "gymnasium", "torch", "textgym"} <= set(config["versions"])
     assert [row["event"] for row in run.evaluations][:3] == ["start", "warm_start", "train"]
     assert read_evaluations(run.folder) == [pytest.approx(row) for row in run.evaluations]
@@ -198,7 +190,7 @@ def test_it_refuses_to_resume_another_run(run, tmp_path):
 def test_a_checkpoint_of_another_network_is_refused(run, tmp_path):
     other = train(quick(tmp_path / "run", layers=1, steps=0))
     (other.folder / "last.pt").write_bytes((run.folder / "last.pt").read_bytes())
-    with pytest.raises(ValueError, match="is of another decoder: it has .*'layers': 2.*, this run .*'layers': 1"):
+    with pytest.raises(ValueError, match="is of another architecture: it has .*'layers': 2.*, this run .*'layers': 1"):
         train(quick(tmp_path / "run", layers=1, steps=0, resume=True))
 
 
@@ -260,7 +252,10 @@ def test_shaping_gets_the_discount_of_the_agent():
     assert resolve(TrainArgs(reward="potential:cer", gamma=0.9))["reward"]["gamma"] == 0.9
 
 
-@pytest.mark.parametrize("module, args", [("train", TrainArgs), ("generate", GenerateArgs), ("distill", DistillArgs)])
+@pytest.mark.parametrize(
+    "module, args",
+    [("train", TrainArgs), ("generate", GenerateArgs), ("distill", DistillArgs), ("export", ExportArgs)],
+)
 def test_help_has_a_sentence_for_every_flag(module, args):
     line = [sys.executable, "-m", f"agents.transformer.{module}", "--help"]
     environment = {**os.environ, "COLUMNS": "200"}

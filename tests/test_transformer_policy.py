@@ -4,85 +4,28 @@ import gymnasium as gym
 import numpy as np
 import pytest
 import torch
-from torch import nn
+
+pytest.importorskip("transformers")
+
+from networks import Recurrent
 
 import textgym
 from agents.transformer.advantages import gae
-from agents.transformer.model import POSITIONS, Decoder, DecoderConfig
-from agents.transformer.policy import Policy, windows
+from agents.transformer.model import Decoder, DecoderConfig
 from agents.transformer.rollout import Writer
 from agents.transformer.sampling import BLOCK, Sampling, draw
 from agents.transformer.update import as_batch, evaluate_tokens, minibatches
 
-PROMPT, BUDGET, V = 7, 12, 20
 
-
-class Recurrent(Policy):
-    """A network of a user's own: no cache, and nothing said of positions."""
-
-    def __init__(self, vocabulary_size, width=16):
-        super().__init__()
-        self.vocabulary_size = vocabulary_size
-        self.embedding = nn.Embedding(vocabulary_size + 1, width)
-        self.rnn = nn.GRU(width, width, batch_first=True)
-        self.out = nn.Linear(width, vocabulary_size + 1)
-
-    def hidden(self, tokens):
-        return self.rnn(self.embedding(tokens))[0]
-
-    def heads(self, hidden):
-        return self.out(hidden)[..., :-1], self.out(hidden)[..., -1]
-
-
-def decoder(vocabulary_size=V, columns=1 + PROMPT + BUDGET, seed=0, **sizes):
-    torch.manual_seed(seed)
-    return Decoder(DecoderConfig(vocabulary_size, columns, **{"width": 32, **sizes}))
-
-
-def prompts(n, generator):
-    """Windows (n, C) with prompts of random lengths, empty ones among them, and no text."""
-    observations = torch.full((n, PROMPT + BUDGET), V)
-    for row in observations:
-        size = int(torch.randint(0, PROMPT + 1, (), generator=generator))
-        row[PROMPT - size : PROMPT] = torch.randint(0, V, (size,), generator=generator)
-    return windows(observations, V)
+def decoder(vocabulary_size, columns):
+    torch.manual_seed(0)
+    return Decoder(DecoderConfig(vocabulary_size, columns, width=32))
 
 
 def writer(env_id, policy=None, sampling=None, seed=0, n=8, **kwargs):
     env = gym.make_vec(env_id, num_envs=n, autoreset_mode="SameStep", **kwargs)
     policy = policy or decoder(env.vocabulary.size, 1 + env.prompt_length + env.budget)
     return Writer(env, policy, sampling or Sampling(), torch.Generator().manual_seed(seed), seed=seed)
-
-
-@pytest.mark.parametrize("positions", POSITIONS)
-def test_cached_outputs_are_those_of_whole_windows(positions):
-    generator, n = torch.Generator().manual_seed(0), 5
-    model = decoder(positions=positions).double().eval()
-    tokens, lengths, rows = prompts(n, generator), torch.zeros(n, dtype=torch.long), torch.arange(n)
-    cache = model.cache(n, 1 + PROMPT + BUDGET)
-    with torch.no_grad():
-        output = cache.begin(rows, tokens[:, : PROMPT + 1], torch.full((n,), PROMPT))
-        for _ in range(80):
-            torch.testing.assert_close(output, model.hidden(tokens)[rows, PROMPT + lengths], rtol=0, atol=1e-10)
-            new = torch.randint(0, V, (n,), generator=generator)
-            lengths += 1
-            tokens[rows, PROMPT + lengths] = new
-            output = cache.append(new, PROMPT + lengths)
-            over = (lengths == BUDGET - 1) | (torch.rand(n, generator=generator) < 0.2)
-            if over.any():
-                tokens[over] = prompts(int(over.sum()), generator)
-                lengths[over] = torch.randint(0, 3, (int(over.sum()),), generator=generator)  # some begin with a text
-                for row in over.nonzero().flatten().tolist():
-                    tokens[row, PROMPT + 1 : PROMPT + 1 + lengths[row]] = 3
-                width = PROMPT + 1 + int(lengths[over].max())
-                output[over] = cache.begin(over.nonzero().flatten(), tokens[over, :width], PROMPT + lengths[over])
-
-
-def test_padding_does_not_change_what_is_said():
-    model = decoder().eval()
-    tokens = windows(torch.tensor([[V, V, V, 3, 1, 4, 1, 5]]), V)
-    tight = torch.cat([tokens[:, :1], tokens[:, 4:]], 1)
-    torch.testing.assert_close(model.hidden(tokens)[:, 4:], model.hidden(tight)[:, 1:])
 
 
 @pytest.mark.parametrize(

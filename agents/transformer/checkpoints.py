@@ -13,12 +13,12 @@ from agents.files import replacing
 from agents.runs import Evaluations
 from agents.transformer.agent import PolicyAgent
 from agents.transformer.distributed import ALONE, World
-from agents.transformer.model import Decoder, DecoderConfig
+from agents.transformer.networks import make_policy
 from agents.transformer.policy import Policy
 from agents.transformer.sampling import Sampling
 from agents.transformer.trainer import Trainer
 
-FORMAT = "textgym-transformer-1"
+FORMAT = "textgym-transformer-2"
 
 
 class Checkpoints(Evaluations):
@@ -82,11 +82,13 @@ class Checkpoints(Evaluations):
         """
         path = self.folder / "last.pt"
         saved = read_checkpoint(path)
-        for name in ("decoder", "vocabulary"):
-            if saved["config"][name] != self.config[name]:
-                raise ValueError(
-                    f"{path} is of another {name}: it has {saved['config'][name]}, this run {self.config[name]}"
-                )
+        for name in ("architecture", "vocabulary"):
+            theirs, ours = saved["config"][name], self.config[name]
+            if theirs != ours:
+                if isinstance(ours, dict):
+                    different = sorted(n for n in {**theirs, **ours} if theirs.get(n) != ours.get(n))
+                    theirs, ours = ({n: all[n] for n in different if n in all} for all in (theirs, ours))
+                raise ValueError(f"{path} is of another {name}: it has {theirs}, this run {ours}")
         state = saved["trainer"]
         ranks = [{**each, "env": pickle.loads(each["env"].numpy().tobytes())} for each in state["ranks"]]
         trainer.load_state_dict({**state, "policy": saved["policy"], "ranks": ranks})
@@ -126,15 +128,19 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
     return saved
 
 
-def load_policy(path: str | Path, device: str | torch.device = "cpu") -> tuple[Decoder, dict[str, Any]]:
+def load_policy(path: str | Path, device: str | torch.device = "cpu") -> tuple[Policy, dict[str, Any]]:
     """The policy of a checkpoint, and the settings of its run.
 
     Raises:
-        FileNotFoundError, ValueError: as :func:`read_checkpoint`.
+        FileNotFoundError, ValueError: as :func:`read_checkpoint`; a network of one's own that has other weights by now.
     """
     saved = read_checkpoint(path)
-    policy = Decoder(DecoderConfig(**saved["config"]["decoder"]))
-    policy.load_state_dict(saved["policy"])
+    architecture = saved["config"]["architecture"]
+    policy = make_policy(architecture)
+    try:
+        policy.load_state_dict(saved["policy"])
+    except RuntimeError as error:
+        raise ValueError(f"{path} has other weights than {architecture['kind']} has by now: {error}") from error
     return policy.to(device).eval(), saved["config"]
 
 

@@ -10,12 +10,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 import gymnasium as gym
 import numpy as np
 import torch
 import torch.nn.functional as F
+import tyro
 from gymnasium.vector import AutoresetMode
 from torch import Tensor
 from tqdm import tqdm
@@ -24,7 +25,7 @@ from agents.cli import command_line
 from agents.files import write_json
 from agents.runs import Result, claim, clear, report
 from agents.transformer.checkpoints import Checkpoints, load_policy
-from agents.transformer.model import Decoder, DecoderConfig
+from agents.transformer.networks import check_network, describe, folder_of, make_policy
 from agents.transformer.policy import Policy
 from agents.transformer.pretrain import reference_windows
 from agents.transformer.rollout import Writer
@@ -53,12 +54,14 @@ class DistillArgs:
     temperature: float = 1.0
     """Logits of both are divided by it when they are compared."""
 
-    layers: int = 1
-    """Layers of the student."""
-    width: int = 64
+    network: Annotated[str, tyro.conf.arg(metavar="NAME|FOLDER|MODULE:CLASS")] = "decoder"
+    """The student: decoder, lstm, ..., as in agents.transformer.train."""
+    layers: int | None = 1
+    """Its layers."""
+    width: int | None = 64
     """Its width."""
-    heads: int = 4
-    """Its attention heads a layer."""
+    heads: int | None = None
+    """Its attention heads a layer, 4 by default."""
 
     updates: int = 1000
     """Steps of AdamW."""
@@ -97,11 +100,8 @@ def distill(args: DistillArgs) -> Result:
     teacher, config = load_policy(args.teacher, device)
     folder = args.folder or args.teacher.parent.with_name(f"{args.teacher.parent.name}-distilled")
     sizes = {name: getattr(args, name) for name in ("layers", "width", "heads")}
-    decoder = DecoderConfig(**{**config["decoder"], **sizes})
     own = {name: str(value) if isinstance(value, Path) else value for name, value in asdict(args).items()}
     config = {**config, **sizes, "seed": args.seed, "eval_episodes": args.eval_episodes, "folder": str(folder)}
-    config |= {"decoder": asdict(decoder), "distilled": own}
-    claim(folder, config, (), resume=False, overwrite=args.overwrite)
     env = gym.make_vec(
         config["env"],
         num_envs=args.batch,
@@ -110,8 +110,11 @@ def distill(args: DistillArgs) -> Result:
         reward="constant",  # of no matter
         **config["env_kwargs"],
     )
+    architecture = describe(args.network, env, sizes)
+    config |= {"network": args.network, "architecture": architecture, "distilled": own}
+    claim(folder, config, (), resume=False, overwrite=args.overwrite)
     torch.manual_seed(args.seed)
-    student = Decoder(decoder).to(device)
+    student = make_policy(architecture, folder_of(args.network)).to(device)
     sampling = Sampling(*(config[name] for name in ("temperature", "top_k", "top_p")))
     clear(folder, "last.pt", "best.pt")
     write_json(folder / "config.json", config)
@@ -133,8 +136,10 @@ def distill(args: DistillArgs) -> Result:
 def _check(args: DistillArgs) -> None:
     one_of("texts", args.texts, TEXTS)
     one_of("divergence", args.divergence, DIVERGENCES)
-    for name, low in (("layers", 1), ("width", 1), ("heads", 1), ("updates", 1), ("batch", 1), ("eval_episodes", 1)):
-        whole_number(name, getattr(args, name), low)
+    check_network(args.network)
+    for name in ("layers", "width", "heads", "updates", "batch", "eval_episodes"):
+        if getattr(args, name) is not None:
+            whole_number(name, getattr(args, name), 1)
     whole_number("seed", args.seed, 0)
     whole_number("threads", args.threads, 1)
     for name in ("temperature", "learning_rate"):

@@ -184,7 +184,8 @@ class KeyValueCache(Cache):
         self.bias[self.rows, 0, 0, columns] = 0.0
         width = int(columns.max()) + 1
         bias = self.bias[..., :width]
-        x, rotation = self.model.embed(tokens[:, None], (columns - self.padding)[:, None])
+        positions = (columns - self.padding).clamp(min=0)  # below 0 in rows that begin anew: nobody looks at them
+        x, rotation = self.model.embed(tokens[:, None], positions[:, None])
         for block, keys, values in zip(self.model.blocks, self.keys, self.values, strict=True):
             q, k, v = block.project(x, rotation)  # (n, h, 1, e)
             keys[self.rows, :, columns], values[self.rows, :, columns] = k[:, :, 0], v[:, :, 0]

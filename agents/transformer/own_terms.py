@@ -58,9 +58,7 @@ class OwnTerms:
         open: name -> float (n,), what the tokens so far of the texts being written were paid; "log_ratio" beside it.
     """
 
-    def __init__(
-        self, args: TrainArgs, policy: Policy, reference: Policy | None, rows: int, world: World = ALONE
-    ):
+    def __init__(self, args: TrainArgs, policy: Policy, reference: Policy | None, rows: int, world: World = ALONE):
         self.args, self.rows, self.world, self.device = args, rows, world, policy.device
         self.kl, self.reference = KLCoefficient(args.kl_weight, args.kl_target, args.kl_horizon), None
         if args.kl_weight:

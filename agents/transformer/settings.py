@@ -16,15 +16,17 @@ from __future__ import annotations
 import dataclasses
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import torch
+import tyro
 
 from agents.cli import Json, Spec
 from agents.runs import as_json, reward_of
 from agents.transformer.advantages import ESTIMATORS
 from agents.transformer.losses import AGGREGATIONS
 from agents.transformer.model import POSITIONS
+from agents.transformer.networks import check_network
 from agents.transformer.pretrain import OBJECTIVES
 from agents.transformer.redistribution import REDISTRIBUTIONS
 from agents.transformer.sampling import Sampling
@@ -68,16 +70,18 @@ class TrainArgs:
     seed: int = 0
     """Seed of the network, the episodes and the sampling."""
 
-    layers: int = 2
-    """Layers of the network."""
-    width: int = 128
-    """Its width."""
-    heads: int = 4
-    """Attention heads a layer."""
-    positions: Literal["rotary", "learned"] = "rotary"
-    """How positions are told."""
-    dropout: float = 0.0
-    """Probability, in updates; in rollouts with --rollout-dropout."""
+    network: Annotated[str, tyro.conf.arg(metavar="NAME|FOLDER|MODULE:CLASS")] = "decoder"
+    """decoder, lstm, encoder, encoder_decoder, a folder of transformers, or your own: package.module:Class."""
+    layers: int | None = None
+    """Layers of the network, 2 by default."""
+    width: int | None = None
+    """Its width, 128 by default."""
+    heads: int | None = None
+    """Attention heads a layer, 4 by default."""
+    positions: Literal["rotary", "learned"] | None = None
+    """How positions are told, rotary by default."""
+    dropout: float | None = None
+    """Probability, 0 by default, in updates; in rollouts with --rollout-dropout."""
 
     learning_rate: float = 1e-3
     """The highest learning rate (Adam)."""
@@ -224,7 +228,7 @@ def resolve(args: TrainArgs) -> dict[str, Any]:
     id = full_id(args.env)
     for name, allowed in (
         ("algo", ALGORITHMS),
-        ("positions", POSITIONS),
+        ("positions", (None, *POSITIONS)),
         ("decay", DECAYS),
         ("aggregation", AGGREGATIONS),
         ("estimator", (None, *ESTIMATORS)),
@@ -247,6 +251,7 @@ def resolve(args: TrainArgs) -> dict[str, Any]:
     for name in ("gamma", "lam", "dropout", "mask_probability", "redistribute_share", "random_starts"):
         if getattr(args, name) is not None:
             number(name, getattr(args, name), low=0.0, high=1.0)
+    check_network(args.network)
     _check_algorithm(args)
     settings = {f.name: getattr(args, f.name) for f in dataclasses.fields(args)}
     settings |= {name: args.of_algorithm(name) for name in ("epochs", "estimator", "lam", "clip")}

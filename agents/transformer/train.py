@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import time
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,8 @@ from agents.files import write_json
 from agents.runs import Result, claim, clear, default_folder, logger, report, versions
 from agents.transformer.checkpoints import Checkpoints
 from agents.transformer.distributed import World, joined, rows_of
-from agents.transformer.model import Decoder, DecoderConfig
+from agents.transformer.networks import SIZES, describe, folder_of, make_policy
+from agents.transformer.policy import Policy
 from agents.transformer.pretrain import pretrain
 from agents.transformer.settings import IDENTITY, TrainArgs, resolve, resolve_device
 from agents.transformer.trainer import Trainer
@@ -63,14 +64,10 @@ def _train(args: TrainArgs, settings: dict[str, Any], world: World, device: torc
             group_size=args.whole_texts,
             **settings["env_kwargs"],
         )
-    decoder = DecoderConfig(
-        env.vocabulary.size,
-        1 + env.prompt_length + env.budget,
-        **{name: getattr(args, name) for name in ("layers", "width", "heads", "positions", "dropout")},
-    )
+    architecture = describe(args.network, env, {name: getattr(args, name) for name in SIZES})
     config = {
         **settings,
-        "decoder": asdict(decoder),
+        "architecture": architecture,
         "vocabulary": env.vocabulary.fingerprint,
         "prompt_length": env.prompt_length,
         "fingerprint": env.task.fingerprint,
@@ -79,11 +76,11 @@ def _train(args: TrainArgs, settings: dict[str, Any], world: World, device: torc
     }
     folder = Path(args.folder) if args.folder is not None else default_folder(settings, f"transformer-{args.algo}")
     torch.manual_seed(args.seed)
-    policy = Decoder(decoder).to(device)
-    if world.rank:  # dropout of its own
-        torch.manual_seed(args.seed + (world.rank << 32))
+    policy = make_policy(architecture, folder_of(args.network)).to(device)
     checkpoints = Checkpoints(folder, config, args.sampling, world)
     resuming = world.once(lambda: _open(args, folder, config))
+    if world.rank:  # dropout of its own
+        torch.manual_seed(args.seed + (world.rank << 32))
     with tqdm(total=args.steps, unit="tok", disable=not args.progress or world.rank > 0, dynamic_ncols=True) as bar:
         if not resuming and args.pretrain:
             checkpoints.evaluate(policy, "start")
@@ -109,7 +106,7 @@ def _open(args: TrainArgs, folder: Path, config: dict[str, Any]) -> bool:
     return resuming
 
 
-def _pretrain(args: TrainArgs, task, policy: Decoder, bar: tqdm) -> None:
+def _pretrain(args: TrainArgs, task, policy: Policy, bar: tqdm) -> None:
     bar.set_description(f"{args.pretrain} updates of maximum likelihood")
 
     def show(update: int, loss: float) -> None:

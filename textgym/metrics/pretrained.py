@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 # kind -> the class that loads it, and how the classes end that may have saved it
 KINDS = {
     "causal language model": ("AutoModelForCausalLM", ("ForCausalLM", "LMHeadModel", "ForConditionalGeneration")),
+    "encoder-decoder model": ("AutoModelForSeq2SeqLM", ("ForConditionalGeneration",)),
     "sequence classifier": ("AutoModelForSequenceClassification", ("ForSequenceClassification",)),
     "text encoder": ("AutoModel", ("",)),
 }
@@ -154,8 +155,7 @@ class CachedRows:
         self.model, self.n = model, n
         self.sizes = np.zeros(n, np.int64)  # tokens in the cache
         self.lengths = np.full(n, -1)  # of the texts when they were last read; -1: not in the cache
-        self.begin = self.end = self.width = 0  # of the columns that the model sees, of those there are
-        self.cache = DynamicCache()
+        self.cache = AlignedCache(n)
 
     def __reduce__(self):
         return type(self), (self.model, self.n)
@@ -203,8 +203,7 @@ class CachedRows:
         """One more column of all rows; what it holds of the others is looked at by nobody."""
         most = int(self.sizes.max())
         self.model.check_length(most + 1)
-        self._make_room(most, 1)
-        self.begin = self.end - most
+        self.cache.show(most)
         packed = np.zeros((3, self.n), np.int64)
         packed[0, rows], packed[1, rows], packed[2] = before, tokens, self.sizes
         ids, targets, sizes = torch.from_numpy(packed).to(self.model.device)[..., None]
@@ -212,7 +211,6 @@ class CachedRows:
         logits = self.model.logits(
             ids, 1, attention_mask=held.long(), position_ids=sizes, past_key_values=self.cache, use_cache=True
         )
-        self.end += 1
         self.sizes[rows] += 1
         return log_prob(logits, targets)[rows, 0]
 
@@ -227,34 +225,58 @@ class CachedRows:
         logits = self.model.logits(
             ids, 1, attention_mask=mask, position_ids=positions, past_key_values=read, use_cache=True
         )
-        if not self.cache.layers:
-            self.cache.layers = [_Columns(self, layer) for layer in read.layers]
-        self._make_room(size, 0)
-        for columns, layer in zip(self.cache.layers, read.layers, strict=True):
-            columns.keys[rows, :, self.end - size : self.end] = layer.keys
-            columns.values[rows, :, self.end - size : self.end] = layer.values
+        self.cache.put(rows, read, int(self.sizes.max()))
         self.sizes[rows] = held.sum(1)
         return log_prob(logits[:, 0], torch.from_numpy(tokens).to(self.model.device))
 
-    def _make_room(self, before: int, after: int) -> None:
-        """At least ``before`` columns before ``end`` and ``after`` behind it."""
+
+class AlignedCache(DynamicCache):
+    """Keys and values of n texts in columns that all end at one, so that one more token of each is one more column.
+
+    In columns before its first one a text has what others left there: the attention mask is to hide it.
+    """
+
+    def __init__(self, n: int):
+        super().__init__()
+        self.n = n
+        self.begin = self.end = self.width = 0  # of the columns that the model sees, of those there are
+
+    def show(self, size: int) -> None:
+        """The model is to see the last ``size`` columns, and to write into the next one."""
+        self._make_room(size, size, 1)
+        self.begin, self.end = self.end - size, self.end + 1
+
+    def put(self, rows: Any, read: DynamicCache, others: int) -> None:
+        """Keys and values of k whole texts into ``rows`` (k,); those of ``read`` end at its last column.
+
+        ``others``: columns of the longest of the other texts.
+        """
+        if not self.layers:
+            self.layers = [_Columns(self, layer) for layer in read.layers]
+        size = read.layers[0].keys.shape[2]
+        self._make_room(others, size, 0)
+        for columns, layer in zip(self.layers, read.layers, strict=True):
+            columns.keys[rows, :, self.end - size : self.end] = layer.keys
+            columns.values[rows, :, self.end - size : self.end] = layer.values
+
+    def _make_room(self, kept: int, before: int, after: int) -> None:
+        """At least ``before`` columns before ``end`` and ``after`` behind it; ``kept`` of them stay."""
         if before <= self.end and self.end + after <= self.width:
             return
-        kept, old = int(self.sizes.max()), self.end
-        self.end = max(kept, before)
+        old, self.end = self.end, max(kept, before)
         self.width = 2 * (self.end + after)  # columns are moved once in as many steps as there are columns
-        for columns in self.cache.layers:
+        for columns in self.layers:
             columns.move(slice(old - kept, old), slice(self.end - kept, self.end), self.width)
 
 
 class _Columns(DynamicLayer):
     """One layer's keys and values, (n, heads, width, head size), of which the model sees ``begin`` to ``end``."""
 
-    def __init__(self, rows: CachedRows, like: DynamicLayer):
+    def __init__(self, cache: AlignedCache, like: DynamicLayer):
         super().__init__()
-        self.rows = rows
+        self.cache = cache
         shapes = ((kept, kept.shape[1], kept.shape[3]) for kept in (like.keys, like.values))
-        self.keys, self.values = (kept.new_zeros(rows.n, heads, 0, size) for kept, heads, size in shapes)
+        self.keys, self.values = (kept.new_zeros(cache.n, heads, 0, size) for kept, heads, size in shapes)
         self.is_initialized = True
 
     def move(self, old: slice, new: slice, width: int) -> None:
@@ -265,9 +287,9 @@ class _Columns(DynamicLayer):
             setattr(self, name, moved)
 
     def update(self, key_states, value_states, *args, **kwargs):
-        begin, end = self.rows.begin, self.rows.end
-        self.keys[:, :, end : end + 1], self.values[:, :, end : end + 1] = key_states, value_states
-        return self.keys[:, :, begin : end + 1], self.values[:, :, begin : end + 1]
+        begin, end = self.cache.begin, self.cache.end
+        self.keys[:, :, end - 1 : end], self.values[:, :, end - 1 : end] = key_states, value_states
+        return self.keys[:, :, begin:end], self.values[:, :, begin:end]
 
     def get_seq_length(self) -> int:
-        return self.rows.end - self.rows.begin
+        return self.cache.end - 1 - self.cache.begin  # before the update
