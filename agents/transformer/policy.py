@@ -32,6 +32,11 @@ class Policy(nn.Module, ABC):
     def hidden(self, tokens: Tensor) -> Tensor:
         """The outputs (B, C, d) of the columns of windows ``tokens`` int64 (B, C)."""
 
+    def outputs(self, tokens: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
+        """The outputs (..., d) of some ``columns`` int64 (...) of windows ``rows`` int64 (...) of ``tokens`` int64
+        (B, C): for networks that need not compute the others."""
+        return self.hidden(tokens[:, : int(columns.max()) + 1])[rows, columns]
+
     @abstractmethod
     def heads(self, hidden: Tensor) -> tuple[Tensor, Tensor]:
         """Logits (..., V) of the next token, and the value (...) of the text so far, from outputs (..., d)."""
@@ -81,11 +86,11 @@ class WholeWindows(Cache):
     def begin(self, rows, tokens, columns):
         self.tokens[rows] = self.policy.vocabulary_size
         self.tokens[rows, : tokens.shape[1]] = tokens
-        return self.policy.hidden(tokens)[torch.arange(len(rows), device=rows.device), columns]
+        return self.policy.outputs(tokens, torch.arange(len(rows), device=rows.device), columns)
 
     def append(self, tokens, columns):
         self.tokens[self.rows, columns] = tokens
-        return self.policy.hidden(self.tokens[:, : int(columns.max()) + 1])[self.rows, columns]
+        return self.policy.outputs(self.tokens, self.rows, columns)
 
 
 def windows(observations: Tensor, pad: int) -> Tensor:
