@@ -49,6 +49,8 @@ class Decoder(Policy):
     far the prompt is padded, and every mask is causal.
     """
 
+    compiled = False
+
     def __init__(self, config: DecoderConfig):
         super().__init__()
         self.config = config
@@ -90,6 +92,9 @@ class Decoder(Policy):
     def cache(self, n, columns):
         return KeyValueCache(self, n, columns)
 
+    def compile_step(self):
+        self.step, self.compiled = torch.compile(self.step, dynamic=False, mode="reduce-overhead"), True
+
     def read(self, tokens: Tensor, first: int) -> tuple[Tensor, list[tuple[Tensor, Tensor]]]:
         """The outputs (B, C - first, d) from place ``first`` on of left-aligned windows (B, C), and each layer's keys
         and values (B, h, C, e). What the last layer adds to the places before is not computed."""
@@ -110,17 +115,18 @@ class Decoder(Policy):
         One query a row: two batched products beat PyTorch's scaled_dot_product_attention there, and are faster over
         keys that lie transposed. ``keys`` (n, h, e, C) and ``values`` (n, h, C, e) of each layer are written to.
         """
-        rows, columns = torch.arange(len(tokens), device=tokens.device), torch.arange(width, device=tokens.device)
+        n, h = len(tokens), self.config.heads
+        rows, columns = torch.arange(n, device=tokens.device), torch.arange(width, device=tokens.device)
         x, rotation = self.embed(tokens[:, None], places[:, None])
-        bias = torch.zeros(len(tokens), width, dtype=x.dtype, device=x.device)
-        bias = bias.masked_fill(columns > places[:, None], float("-inf"))[:, None, None]  # (n, 1, 1, width)
-        for block, k_before, v_before in zip(self.blocks, keys, values, strict=True):
+        unseen = (columns > places[:, None]).repeat_interleave(h, 0)[:, None]
+        bias = x.new_zeros(n * h, 1, width).masked_fill(unseen, float("-inf"))
+        for block, keys_there, values_there in zip(self.blocks, keys, values, strict=True):
             q, k, v = block.project(x, rotation)  # (n, h, 1, e)
-            k_before[rows, :, :, places] = k[:, :, 0].to(k_before.dtype)
-            v_before[rows, :, places] = v[:, :, 0].to(v_before.dtype)
-            scores = q * q.shape[-1] ** -0.5 @ k_before[..., :width] + bias  # (n, h, 1, width)
-            attended = scores.softmax(-1) @ v_before[:, :, :width]
-            x = block.add(x, attended.transpose(1, 2).flatten(2))
+            keys_there[rows, :, :, places] = k[:, :, 0].to(keys_there.dtype)
+            values_there[rows, :, places] = v[:, :, 0].to(values_there.dtype)
+            seen_keys, seen_values = keys_there[..., :width].flatten(0, 1), values_there[:, :, :width].flatten(0, 1)
+            scores = torch.baddbmm(bias, q.flatten(0, 1), seen_keys, alpha=q.shape[-1] ** -0.5)  # (n h, 1, width)
+            x = block.add(x, (scores.softmax(-1) @ seen_values).view(n, 1, -1))
         return self.norm(x)[:, 0]
 
     def embed(self, tokens: Tensor, places: Tensor) -> tuple[Tensor, Tensor | None]:
@@ -160,15 +166,22 @@ class Block(nn.Module):
 
 class KeyValueCache(Cache):
     """Static keys and values of n left-aligned windows; a token costs its own row of every matrix, and attention over
-    what is there."""
+    what is there.
+
+    What a compiled step looks at is rounded up to an eighth of the columns: eight graphs are all there are.
+    """
 
     def __init__(self, model: Decoder, n: int, columns: int):
         config, weight = model.config, model.embedding.weight
-        self.model = model
-        e = config.width // config.heads
-        self.keys = [weight.new_zeros(n, config.heads, e, columns) for _ in model.blocks]
-        self.values = [weight.new_zeros(n, config.heads, columns, e) for _ in model.blocks]
+        self.model, self.columns = model, columns
+        e, dtype = config.width // config.heads, weight.dtype if model.precision == torch.float32 else model.precision
+        self.keys = [weight.new_zeros(n, config.heads, e, columns, dtype=dtype) for _ in model.blocks]
+        self.values = [weight.new_zeros(n, config.heads, columns, e, dtype=dtype) for _ in model.blocks]
         self.padding = torch.zeros(n, dtype=torch.long, device=weight.device)  # PAD columns before each prompt
+        self.unit = -(-columns // 8) if model.compiled else 1
+        if model.compiled:  # written to in place by CUDA graphs
+            for each in (*self.keys, *self.values):
+                torch._dynamo.mark_static_address(each)
 
     def begin(self, rows, tokens, columns):
         tokens, padding = left_aligned(tokens, self.model.vocabulary_size)
@@ -184,7 +197,9 @@ class KeyValueCache(Cache):
 
     def append(self, tokens, columns):
         places = (columns - self.padding).clamp_min(0)  # rows that are to begin anew may be told any column
-        return self.model.step(tokens, places, self.keys, self.values, int(places.max()) + 1)
+        units = int(places.max()) // self.unit + 1
+        output = self.model.step(tokens, places, self.keys, self.values, min(units * self.unit, self.columns))
+        return output.clone() if self.model.compiled else output  # the next graph writes over it
 
 
 def left_aligned(tokens: Tensor, pad: int) -> tuple[Tensor, Tensor]:

@@ -13,6 +13,8 @@ from abc import ABC, abstractmethod
 import torch
 from torch import Tensor, nn
 
+PRECISIONS = ("float32", "bfloat16")
+
 
 class Policy(nn.Module, ABC):
     """A policy and its value function over one trunk.
@@ -23,10 +25,12 @@ class Policy(nn.Module, ABC):
     Attributes:
         vocabulary_size: V; the network knows V + 1 ids, the last one being BEGIN and PAD.
         columns: the longest windows it reads, BEGIN included; None: no limit.
+        precision: torch.float32, or torch.bfloat16: matrix products in it, parameters and log-probabilities in float32.
     """
 
     vocabulary_size: int
     columns: int | None = None
+    precision: torch.dtype = torch.float32
 
     @abstractmethod
     def hidden(self, tokens: Tensor) -> Tensor:
@@ -56,6 +60,18 @@ class Policy(nn.Module, ABC):
                 f"the policy reads at most {self.columns} columns; BEGIN, prompt and budget of the environment are "
                 f"{columns}"
             )
+
+    def autocast(self) -> torch.autocast:
+        """The context in which it computes in its precision."""
+        return torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == torch.bfloat16)
+
+    def compile_step(self) -> None:
+        """Have the step of its cache compiled: CUDA graphs on a GPU.
+
+        Raises:
+            ValueError: there is nothing to compile.
+        """
+        raise ValueError(f"{type(self).__name__} has no step that can be compiled; the built-in decoder has")
 
     @property
     def device(self) -> torch.device:

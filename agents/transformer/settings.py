@@ -24,6 +24,7 @@ from agents.cli import Json, Spec
 from agents.runs import as_json, reward_of
 from agents.transformer.losses import AGGREGATIONS
 from agents.transformer.model import POSITIONS
+from agents.transformer.policy import PRECISIONS
 from agents.transformer.sampling import Sampling
 from agents.transformer.schedules import DECAYS
 from agents.transformer.update import Objective
@@ -127,6 +128,10 @@ class TrainArgs:
     """Start anew in a folder that has a run already."""
     device: str = "auto"
     """Where the network lives: auto, cpu, cuda."""
+    precision: Literal["float32", "bfloat16"] = "float32"
+    """Of matrix products and of the cache; parameters and log-probabilities are float32."""
+    compile: bool = False
+    """Compile the step that writes a token: CUDA graphs on a GPU; the first rollouts wait for it."""
     threads: int = 1
     """Threads of PyTorch on the CPU."""
     progress: bool = True
@@ -159,7 +164,7 @@ class TrainArgs:
 
 
 # may change when a run is resumed; all else makes it that run
-FREE = ("steps", "eval_every", "folder", "resume", "overwrite", "device", "threads", "progress")
+FREE = ("steps", "eval_every", "folder", "resume", "overwrite", "device", "threads", "compile", "progress")
 IDENTITY = (*(f.name for f in dataclasses.fields(TrainArgs) if f.name not in FREE), "fingerprint")
 
 
@@ -174,6 +179,7 @@ def resolve(args: TrainArgs) -> dict[str, Any]:
         ("algo", ALGORITHMS),
         ("positions", POSITIONS),
         ("decay", DECAYS),
+        ("precision", PRECISIONS),
         ("aggregation", AGGREGATIONS),
     ):
         one_of(name, getattr(args, name), allowed)

@@ -69,6 +69,9 @@ def train(args: TrainArgs) -> Result:
     resuming = args.resume and (folder / "last.pt").exists()
     torch.manual_seed(args.seed)
     policy = Decoder(decoder).to(device)
+    policy.precision = getattr(torch, args.precision)
+    if args.compile:
+        policy.compile_step()
     checkpoints = Checkpoints(folder, config, args.sampling)
     if not resuming:
         clear(folder, "last.pt", "best.pt")
