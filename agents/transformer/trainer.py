@@ -37,7 +37,7 @@ class Trainer:
         self.orders = torch.Generator().manual_seed(args.seed)
         self.writer = Writer(env, policy, args.sampling, self.draws, seed=args.seed)
         self.optimizer = torch.optim.AdamW(
-            policy.parameters(), args.learning_rate, eps=1e-5, weight_decay=args.weight_decay
+            policy.parameters(), args.learning_rate, eps=1e-5, weight_decay=args.weight_decay, fused=True
         )
         self.reference = None
         if args.kl_weight:

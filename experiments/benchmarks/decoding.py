@@ -34,8 +34,8 @@ def decoding(trainer: Trainer, rounds: int) -> list[str]:
     moved = parameters * torch.finfo(policy.precision).bits // 8 + kept
     least = moved / bandwidth(policy.device)
     return [
-        f"{parameters / 1e6:.1f} M parameters: a step in the middle of a text takes {1e3 * seconds:.2f} ms; to read "
-        f"its {moved / 2**20:,.0f} MiB of parameters, keys and values takes {1e3 * least:.2f} ms ({seconds / least:.1f}x). "
+        f"{parameters / 1e6:.1f} M parameters: a step in the middle of a text takes {1e3 * seconds:.2f} ms, reading "
+        f"its {moved / 2**20:,.0f} MiB (parameters, keys, values) {1e3 * least:.2f} ms ({seconds / least:.1f}x). "
         f"Environment and reward are {share_of_env(trainer):.1%} of a rollout."
     ]
 
