@@ -60,6 +60,21 @@ def test_cached_outputs_are_those_of_whole_windows(name):
                 output[over] = cache.begin(over.nonzero().flatten(), tokens[over, :width], PROMPT + lengths[over])
 
 
+@pytest.mark.parametrize("name", NETWORKS)
+def test_outputs_of_some_columns_are_those_of_whole_windows(name):
+    policy, generator = make(name), torch.Generator().manual_seed(0)
+    for _ in range(10):
+        tokens = prompts(6, generator)
+        lengths = torch.randint(0, BUDGET + 1, (6,), generator=generator)
+        text = torch.randint(0, V, (6, BUDGET), generator=generator)
+        tokens[:, PROMPT + 1 :] = text.masked_fill(torch.arange(BUDGET) >= lengths[:, None], V)
+        rows = torch.randint(0, 6, (9,), generator=generator)
+        columns = PROMPT + (torch.rand(9, generator=generator) * (1 + lengths[rows])).long()
+        with torch.no_grad():
+            some, whole = policy.outputs(tokens, rows, columns), policy.hidden(tokens)[rows, columns]
+        torch.testing.assert_close(some, whole, rtol=0, atol=1e-5)
+
+
 @pytest.mark.parametrize("name", [name for name in NETWORKS if name != "own"])
 def test_padding_does_not_change_what_is_said(name):
     narrow, wide = make(name), make(name, prompt_length=PROMPT + WIDER)

@@ -57,6 +57,48 @@ def test_the_first_ratio_is_1(env_id, kwargs, sampling):
         optimizer.zero_grad()
 
 
+@pytest.mark.parametrize("precision, near", [("float32", 1e-5), ("bfloat16", 0.05)])
+def test_the_first_ratio_is_1_of_compiled_steps_and_in_bfloat16(precision, near, monkeypatch):
+    widths = set()
+
+    def compiled(function, **kwargs):
+        assert kwargs == {"dynamic": False, "mode": "reduce-overhead"}
+
+        def step(tokens, places, keys, values, width):
+            widths.add(width)
+            return graph(tokens, places, keys, values, width)
+
+        graph = compile(function, backend="eager", fullgraph=True, dynamic=False)
+        return step
+
+    compile = torch.compile
+    monkeypatch.setattr(torch, "compile", compiled)
+    env = gym.make_vec("textgym/Spelling-v0", num_envs=8, autoreset_mode="SameStep")
+    policy = decoder(env.vocabulary.size, 1 + env.prompt_length + env.budget)
+    with torch.no_grad():
+        policy.embedding.weight.mul_(4)  # not nearly uniform
+    policy.precision = getattr(torch, precision)
+    policy.compile_step()
+    texts = Writer(env, policy, Sampling(), torch.Generator().manual_seed(0), seed=0)
+    assert all(each.dtype == policy.precision for each in texts.cache.keys)
+    with torch.no_grad():
+        texts.collect(9)
+        rollout = texts.collect(13)
+    batch = as_batch(rollout, rollout.values, rollout.values, env.prompt_length)
+    logits, values = evaluate_tokens(policy, batch, torch.arange(len(batch.windows)), torch.arange(len(batch.parts)))
+    log_probs = Sampling().log_probs(logits, None).gather(1, batch.actions[:, None]).squeeze(1)
+    assert log_probs.dtype == batch.log_probs.dtype == values.dtype == torch.float32
+    torch.testing.assert_close(log_probs, batch.log_probs, rtol=0, atol=near)
+    torch.testing.assert_close(values, batch.values, rtol=0, atol=near)
+    assert (log_probs - batch.log_probs).exp().mean().item() == pytest.approx(1.0, abs=near / 5)
+    assert 1 < len(widths) <= 8
+
+
+def test_only_what_has_a_step_can_be_compiled():
+    with pytest.raises(ValueError, match="Recurrent has no step"):
+        Recurrent(5).compile_step()
+
+
 def test_rollouts_are_what_the_environment_saw():
     texts = writer("textgym/Spelling-v0", n=6, metrics=["cer"])
     again = gym.make_vec("textgym/Spelling-v0", num_envs=6, autoreset_mode="SameStep", metrics=["cer"])

@@ -21,7 +21,7 @@ from torch import Tensor, nn
 
 from agents.transformer.layout import Compact
 from agents.transformer.model import Block, DecoderConfig, rotations
-from agents.transformer.policy import Cache, Policy
+from agents.transformer.policy import Policy
 
 
 @dataclass(frozen=True)
@@ -64,11 +64,8 @@ class Encoder(Policy):
     def heads(self, hidden):
         return F.linear(hidden, self.embedding.weight[:-2]), self.value(hidden).squeeze(-1)
 
-    def cache(self, n, columns):
-        return Prefixes(self, n, columns)
-
-    def outputs(self, tokens: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
-        """The outputs (m, d) of ``columns`` int64 (m,) in windows ``rows`` int64 (m,) of ``tokens`` int64 (B, C)."""
+    def outputs(self, tokens, rows, columns):
+        columns = columns.clamp(min=self.config.prompt_length)  # in rows that begin anew, which nobody looks at
         layout = Compact(tokens[rows, : int(columns.max()) + 1], self.vocabulary_size, self.config.prompt_length)
         last = columns - layout.padding + 1  # where [MASK] stands
         positions = torch.arange(int(last.max()) + 1, device=tokens.device)
@@ -80,24 +77,6 @@ class Encoder(Policy):
         rotation = None if self.position is not None else self.rotation[positions][None]
         x = bidirectional(self.blocks, self.dropout(x), positions <= last[:, None], rotation)
         return self.norm(x[torch.arange(len(x), device=x.device), last])
-
-
-class Prefixes(Cache):
-    """n texts, each read again at every token."""
-
-    def __init__(self, policy: Encoder, n: int, columns: int):
-        self.policy = policy
-        self.tokens = torch.full((n, columns), policy.vocabulary_size, device=policy.device)
-        self.rows = torch.arange(n, device=policy.device)
-
-    def begin(self, rows, tokens, columns):
-        self.tokens[rows, : tokens.shape[1]] = tokens
-        return self.policy.outputs(tokens, torch.arange(len(rows), device=rows.device), columns)
-
-    def append(self, tokens, columns):
-        self.tokens[self.rows, columns] = tokens
-        columns = columns.clamp(min=self.policy.config.prompt_length)  # rows that begin anew: nobody looks at them
-        return self.policy.outputs(self.tokens, self.rows, columns)
 
 
 def bidirectional(blocks: nn.ModuleList, x: Tensor, seen: Tensor, rotation: Tensor | None) -> Tensor:

@@ -15,6 +15,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+import torch
 from safetensors.torch import save_file
 from torch import Tensor
 from transformers import (
@@ -154,7 +155,10 @@ def _gpt_neox(policy: Decoder, ids: dict[str, int]) -> GPTNeoXForCausalLM:
         for kind in ("weight", "bias"):
             for ours, theirs in LINEAR_OF_NEOX.items():
                 weights[f"{layer}{theirs}.{kind}"] = own[f"{block}{ours}.{kind}"]
-            qkv = own[block + f"qkv.{kind}"].unflatten(0, (3, config.heads, -1))  # theirs go head by head
+            q, k, v = own[block + f"qkv.{kind}"].unflatten(0, (3, config.heads, -1))  # (heads, e, ...) each
+            # they rotate the first half of a head against the second, not neighbours, and go head by head
+            q, k = (torch.cat([each[:, 0::2], each[:, 1::2]], 1) for each in (q, k))
+            qkv = torch.stack([q, k, v])
             weights[layer + f"attention.query_key_value.{kind}"] = qkv.transpose(0, 1).flatten(0, 2)
     model.gpt_neox.load_state_dict(weights)
     return model

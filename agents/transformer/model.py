@@ -7,7 +7,9 @@ from dataclasses import dataclass
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.nn.attention.bias import causal_lower_right
 
+from agents.transformer.layout import left_aligned
 from agents.transformer.policy import Cache, Policy
 from textgym.errors import one_of
 
@@ -43,9 +45,12 @@ class DecoderConfig:
 class Decoder(Policy):
     """Pre-norm decoder (Xiong et al. 2020), output embeddings tied to those of the input (Press & Wolf 2017).
 
-    Positions count the tokens, not the padding before them: what it says of a text does not depend on how far the
-    prompt is padded.
+    It reads windows that are left-aligned: BEGIN, prompt and text without padding between them, each token in its
+    place (columns count the padding before the prompt, places do not). So what it says of a text does not depend on how
+    far the prompt is padded, and every mask is causal.
     """
+
+    compiled = False
 
     def __init__(self, config: DecoderConfig):
         super().__init__()
@@ -73,57 +78,77 @@ class Decoder(Policy):
                 nn.init.normal_(last.weight, std=0.02 / (2 * self.config.layers) ** 0.5)
 
     def hidden(self, tokens):
-        # columns that are padding in all windows are not computed: they see BEGIN alone, as BEGIN does
-        blank = int((tokens[:, 1:] == self.vocabulary_size).all(0).long().cumprod(0).sum())
-        x = self.read(torch.cat([tokens[:, :1], tokens[:, 1 + blank :]], 1))[0]
-        return torch.cat([x[:, :1].expand(-1, 1 + blank, -1), x[:, 1:]], 1)
+        rows, columns = (torch.arange(size, device=tokens.device) for size in tokens.shape)
+        return self.outputs(tokens, rows[:, None], columns)
+
+    def outputs(self, tokens, rows, columns):
+        tokens, padding = left_aligned(tokens, self.vocabulary_size)
+        places = (columns - padding[rows]).clamp_min(0)  # a PAD before the text says what BEGIN says
+        first, last = (int(place) for place in places.aminmax())
+        return self.read(tokens[:, : last + 1], first)[0][rows, places - first]
 
     def heads(self, hidden):
         return F.linear(hidden, self.embedding.weight[:-1]), self.value(hidden).squeeze(-1)
 
     def attention(self, tokens, columns):
-        every, rows = (torch.arange(size, device=tokens.device) for size in reversed(tokens.shape))
-        seen, positions = self.layout(tokens)
-        mask = (every <= every[:, None]) & seen[:, None, None]  # (B, 1, C, C)
-        x, rotation = self.embed(tokens, positions)
+        tokens, padding = left_aligned(tokens, self.vocabulary_size)
+        rows, every = (torch.arange(size, device=tokens.device) for size in tokens.shape)
+        x, rotation = self.embed(tokens, every)
         for block in self.blocks[:-1]:
             q, k, v = block.project(x, rotation)
-            x = block.add(x, F.scaled_dot_product_attention(q, k, v, attn_mask=mask).transpose(1, 2).flatten(2))
+            x = block.add(x, F.scaled_dot_product_attention(q, k, v, is_causal=True).transpose(1, 2).flatten(2))
         q, k, _ = self.blocks[-1].project(x, rotation)
-        scores = torch.einsum("bhe,bhce->bhc", q[rows, :, columns], k) * q.shape[-1] ** -0.5
-        return scores.masked_fill(~mask[rows, :, columns], float("-inf")).softmax(-1).mean(1)
+        places, padding = columns - padding, padding[:, None]
+        scores = torch.einsum("bhe,bhce->bhc", q[rows, :, places], k) * q.shape[-1] ** -0.5
+        looks = scores.masked_fill((every > places[:, None])[:, None], float("-inf")).softmax(-1).mean(1)  # (B, C)
+        return looks.gather(1, (every - padding).clamp_min(0)).masked_fill((every > 0) & (every <= padding), 0.0)
 
     def cache(self, n, columns):
         return KeyValueCache(self, n, columns)
 
-    def read(self, tokens: Tensor) -> tuple[Tensor, list[tuple[Tensor, Tensor]]]:
-        """Outputs (B, C, d) of windows (B, C), and each layer's keys and values (B, h, C, e)."""
-        seen, positions = self.layout(tokens)
-        mask = None
-        if not seen.all():
-            causal = torch.ones(tokens.shape[1], tokens.shape[1], dtype=torch.bool, device=tokens.device).tril()
-            mask = causal & seen[:, None, None]  # (B, 1, C, C); BEGIN is seen by all
-        x, rotation = self.embed(tokens, positions)
+    def compile_step(self):
+        self.step, self.compiled = torch.compile(self.step, dynamic=False, mode="reduce-overhead"), True
+
+    def read(self, tokens: Tensor, first: int) -> tuple[Tensor, list[tuple[Tensor, Tensor]]]:
+        """The outputs (B, C - first, d) from place ``first`` on of left-aligned windows (B, C), and each layer's keys
+        and values (B, h, C, e). What the last layer adds to the places before is not computed."""
+        x, rotation = self.embed(tokens, torch.arange(tokens.shape[1], device=tokens.device))
         kept = []
         for block in self.blocks:
             q, k, v = block.project(x, rotation)
-            attended = F.scaled_dot_product_attention(q, k, v, attn_mask=mask, is_causal=mask is None)
+            if block is self.blocks[-1]:
+                x, q = x[:, first:], q[:, :, first:]
+            attended = F.scaled_dot_product_attention(q, k, v, attn_mask=causal_lower_right(q.shape[2], k.shape[2]))
             x = block.add(x, attended.transpose(1, 2).flatten(2))
             kept.append((k, v))
         return self.norm(x), kept
 
-    def layout(self, tokens: Tensor) -> tuple[Tensor, Tensor]:
-        """Which columns are seen, bool (B, C), and their positions, int64 (B, C)."""
-        seen = tokens != self.vocabulary_size
-        seen[:, 0] = True
-        return seen, seen.cumsum(1) - 1
+    def step(self, tokens: Tensor, places: Tensor, keys: list[Tensor], values: list[Tensor], width: int) -> Tensor:
+        """Write ``tokens`` int64 (n,) into ``places`` int64 (n,), all below ``width``: their outputs (n, d).
 
-    def embed(self, tokens: Tensor, positions: Tensor) -> tuple[Tensor, Tensor | None]:
-        """Embeddings (..., d) of tokens (...), and the rotations of their positions, (..., e)."""
+        One query a row: two batched products beat PyTorch's scaled_dot_product_attention there, and are faster over
+        keys that lie transposed. ``keys`` (n, h, e, C) and ``values`` (n, h, C, e) of each layer are written to.
+        """
+        n, h = len(tokens), self.config.heads
+        rows, columns = torch.arange(n, device=tokens.device), torch.arange(width, device=tokens.device)
+        x, rotation = self.embed(tokens[:, None], places[:, None])
+        unseen = (columns > places[:, None]).repeat_interleave(h, 0)[:, None]
+        bias = x.new_zeros(n * h, 1, width).masked_fill(unseen, float("-inf"))
+        for block, keys_there, values_there in zip(self.blocks, keys, values, strict=True):
+            q, k, v = block.project(x, rotation)  # (n, h, 1, e)
+            keys_there[rows, :, :, places] = k[:, :, 0].to(keys_there.dtype)
+            values_there[rows, :, places] = v[:, :, 0].to(values_there.dtype)
+            seen_keys, seen_values = keys_there[..., :width].flatten(0, 1), values_there[:, :, :width].flatten(0, 1)
+            scores = torch.baddbmm(bias, q.flatten(0, 1), seen_keys, alpha=q.shape[-1] ** -0.5)  # (n h, 1, width)
+            x = block.add(x, (scores.softmax(-1) @ seen_values).view(n, 1, -1))
+        return self.norm(x)[:, 0]
+
+    def embed(self, tokens: Tensor, places: Tensor) -> tuple[Tensor, Tensor | None]:
+        """Embeddings (..., d) of tokens (...), and the rotations (..., e / 2, 2) of ``places``."""
         x = self.embedding(tokens)
         if self.position is None:
-            return self.dropout(x), self.rotation[positions]
-        return self.dropout(x + self.position(positions)), None
+            return self.dropout(x), self.rotation[places]
+        return self.dropout(x + self.position(places)), None
 
 
 class Block(nn.Module):
@@ -140,12 +165,12 @@ class Block(nn.Module):
         self.dropout = nn.Dropout(config.dropout)
 
     def project(self, x: Tensor, rotation: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:
-        """Queries, keys and values (B, h, C, e) of x (B, C, d), rotated by ``rotation`` (B, C, e)."""
-        q, k, v = self.qkv(self.norm1(x)).unflatten(-1, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)
+        """Queries, keys and values (B, h, C, e) of x (B, C, d), rotated by ``rotation`` (C or B, C; e / 2, 2)."""
+        q, k, v = self.qkv(self.norm1(x)).unflatten(-1, (3, self.heads, -1)).unbind(2)  # (B, C, h, e) each
         if rotation is not None:
-            rotation = rotation[:, None]  # the same for every head
+            rotation = rotation[..., None, :, :]  # the same for every head
             q, k = rotated(q, rotation), rotated(k, rotation)
-        return q, k, v
+        return q.transpose(1, 2), k.transpose(1, 2), v.transpose(1, 2)
 
     def add(self, x: Tensor, attended: Tensor) -> Tensor:
         """x (..., d) and what the layer adds to it, given the attended values (..., d)."""
@@ -154,54 +179,50 @@ class Block(nn.Module):
 
 
 class KeyValueCache(Cache):
-    """Static keys and values of n windows; a token costs its own row of every matrix, and attention over what is there.
+    """Static keys and values of n left-aligned windows; a token costs its own row of every matrix, and attention over
+    what is there.
 
-    One query a row: two batched products beat PyTorch's scaled_dot_product_attention there.
+    What a compiled step looks at is rounded up to an eighth of the columns: eight graphs are all there are.
     """
 
     def __init__(self, model: Decoder, n: int, columns: int):
         config, weight = model.config, model.embedding.weight
-        self.model = model
-        shape = (n, config.heads, columns, config.width // config.heads)
-        self.keys = [weight.new_zeros(shape) for _ in model.blocks]
-        self.values = [weight.new_zeros(shape) for _ in model.blocks]
-        self.bias = weight.new_full((n, 1, 1, columns), float("-inf"))  # 0 where a column is seen
-        self.padding = torch.zeros(n, dtype=torch.long, device=weight.device)  # PAD columns of each row
-        self.rows = torch.arange(n, device=weight.device)
+        self.model, self.columns = model, columns
+        e, dtype = config.width // config.heads, weight.dtype if model.precision == torch.float32 else model.precision
+        self.keys = [weight.new_zeros(n, config.heads, e, columns, dtype=dtype) for _ in model.blocks]
+        self.values = [weight.new_zeros(n, config.heads, columns, e, dtype=dtype) for _ in model.blocks]
+        self.padding = torch.zeros(n, dtype=torch.long, device=weight.device)  # PAD columns before each prompt
+        self.unit = -(-columns // 8) if model.compiled else 1
+        if model.compiled:  # written to in place by CUDA graphs
+            for each in (*self.keys, *self.values):
+                torch._dynamo.mark_static_address(each)
 
     def begin(self, rows, tokens, columns):
-        width, each = tokens.shape[1], torch.arange(len(rows), device=rows.device)
-        x, kept = self.model.read(tokens)
+        tokens, padding = left_aligned(tokens, self.model.vocabulary_size)
+        padding = torch.minimum(padding, columns)
+        places, each = columns - padding, torch.arange(len(rows), device=rows.device)
+        first, last = (int(place) for place in places.aminmax())
+        x, kept = self.model.read(tokens[:, : last + 1], first)
         for keys, values, (k, v) in zip(self.keys, self.values, kept, strict=True):
-            keys[rows, :, :width], values[rows, :, :width] = k, v
-        seen, positions = self.model.layout(tokens)
-        self.bias[rows] = float("-inf")
-        self.bias[rows, 0, 0, :width] = torch.where(seen, 0.0, float("-inf")).to(self.bias.dtype)
-        self.padding[rows] = columns - positions[each, columns]
-        return x[each, columns]
+            keys[rows, :, :, : last + 1] = k.transpose(-1, -2).to(keys.dtype)
+            values[rows, :, : last + 1] = v.to(values.dtype)
+        self.padding[rows] = padding
+        return x[each, places - first]
 
     def append(self, tokens, columns):
-        self.bias[self.rows, 0, 0, columns] = 0.0
-        width = int(columns.max()) + 1
-        bias = self.bias[..., :width]
-        positions = (columns - self.padding).clamp(min=0)  # below 0 in rows that begin anew: nobody looks at them
-        x, rotation = self.model.embed(tokens[:, None], positions[:, None])
-        for block, keys, values in zip(self.model.blocks, self.keys, self.values, strict=True):
-            q, k, v = block.project(x, rotation)  # (n, h, 1, e)
-            keys[self.rows, :, columns], values[self.rows, :, columns] = k[:, :, 0], v[:, :, 0]
-            scores = q @ keys[:, :, :width].transpose(-1, -2) * q.shape[-1] ** -0.5 + bias  # (n, h, 1, width)
-            attended = scores.softmax(-1) @ values[:, :, :width]
-            x = block.add(x, attended.transpose(1, 2).flatten(2))
-        return self.model.norm(x)[:, 0]
+        places = (columns - self.padding).clamp_min(0)  # rows that are to begin anew may be told any column
+        units = int(places.max()) // self.unit + 1
+        output = self.model.step(tokens, places, self.keys, self.values, min(units * self.unit, self.columns))
+        return output.clone() if self.model.compiled else output  # the next graph writes over it
 
 
 def rotations(columns: int, size: int, base: float = 10_000.0) -> Tensor:
-    """Cosines and sines of the angles of each position, (columns, size): size / 2 of each."""
+    """Cosine and sine of the size / 2 angles of each position, (columns, size / 2, 2)."""
     angles = torch.outer(torch.arange(columns), base ** (-torch.arange(0, size, 2) / size))
-    return torch.cat([angles.cos(), angles.sin()], -1)
+    return torch.stack([angles.cos(), angles.sin()], -1)
 
 
 def rotated(x: Tensor, rotation: Tensor) -> Tensor:
-    """x (..., e) with its halves rotated against each other by the angles of ``rotation`` (..., e)."""
-    (a, b), (cos, sin) = x.chunk(2, -1), rotation.chunk(2, -1)
-    return torch.cat([a * cos - b * sin, a * sin + b * cos], -1)
+    """x (..., e), pair by pair a complex number, times the complex numbers ``rotation`` (..., e / 2, 2)."""
+    pairs = torch.view_as_complex(x.to(rotation.dtype).unflatten(-1, (-1, 2)))
+    return torch.view_as_real(pairs * torch.view_as_complex(rotation)).flatten(-2).to(x.dtype)

@@ -13,6 +13,8 @@ from abc import ABC, abstractmethod
 import torch
 from torch import Tensor, nn
 
+PRECISIONS = ("float32", "bfloat16")
+
 
 class Policy(nn.Module, ABC):
     """A policy and its value function over one trunk.
@@ -23,14 +25,21 @@ class Policy(nn.Module, ABC):
     Attributes:
         vocabulary_size: V; the network knows V + 1 ids, the last one being BEGIN and PAD.
         columns: the longest windows it reads, BEGIN included; None: no limit.
+        precision: torch.float32, or torch.bfloat16: matrix products in it, parameters and log-probabilities in float32.
     """
 
     vocabulary_size: int
     columns: int | None = None
+    precision: torch.dtype = torch.float32
 
     @abstractmethod
     def hidden(self, tokens: Tensor) -> Tensor:
         """The outputs (B, C, d) of the columns of windows ``tokens`` int64 (B, C)."""
+
+    def outputs(self, tokens: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
+        """The outputs (..., d) of some ``columns`` int64 (...) of windows ``rows`` int64 (...) of ``tokens`` int64
+        (B, C): for networks that need not compute the others."""
+        return self.hidden(tokens[:, : int(columns.max()) + 1])[rows, columns]
 
     @abstractmethod
     def heads(self, hidden: Tensor) -> tuple[Tensor, Tensor]:
@@ -66,6 +75,18 @@ class Policy(nn.Module, ABC):
                 f"{columns}"
             )
 
+    def autocast(self) -> torch.autocast:
+        """The context in which it computes in its precision."""
+        return torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == torch.bfloat16)
+
+    def compile_step(self) -> None:
+        """Have the step of its cache compiled: CUDA graphs on a GPU.
+
+        Raises:
+            ValueError: there is nothing to compile.
+        """
+        raise ValueError(f"{type(self).__name__} has no step that can be compiled; the built-in decoder has")
+
     @property
     def device(self) -> torch.device:
         return next(self.parameters()).device
@@ -95,11 +116,11 @@ class WholeWindows(Cache):
     def begin(self, rows, tokens, columns):
         self.tokens[rows] = self.policy.vocabulary_size
         self.tokens[rows, : tokens.shape[1]] = tokens
-        return self.policy.hidden(tokens)[torch.arange(len(rows), device=rows.device), columns]
+        return self.policy.outputs(tokens, torch.arange(len(rows), device=rows.device), columns)
 
     def append(self, tokens, columns):
         self.tokens[self.rows, columns] = tokens
-        return self.policy.hidden(self.tokens[:, : int(columns.max()) + 1])[self.rows, columns]
+        return self.policy.outputs(self.tokens, self.rows, columns)
 
 
 def windows(observations: Tensor, pad: int) -> Tensor:

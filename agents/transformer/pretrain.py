@@ -50,11 +50,11 @@ def reference_windows(task: Task, rng: np.random.Generator, count: int) -> tuple
 
 def likelihood_loss(policy: Policy, tokens: Tensor, lengths: Tensor, prompt_length: int) -> Tensor:
     """Mean negative log-likelihood, in nats, of the text tokens of windows (B, C), ``lengths`` (B,) each."""
-    width = prompt_length + int(lengths.max())
-    columns = torch.arange(width, device=tokens.device)
-    chosen = (columns >= prompt_length) & (columns < prompt_length + lengths[:, None])  # (B, width)
-    logits, _ = policy.heads(policy.hidden(tokens[:, :width])[chosen])
-    return F.cross_entropy(logits.float(), tokens[:, 1 : width + 1][chosen])
+    columns = torch.arange(tokens.shape[1], device=tokens.device)
+    chosen = (columns >= prompt_length) & (columns < prompt_length + lengths[:, None])  # (B, C)
+    rows, columns = chosen.nonzero(as_tuple=True)
+    logits, _ = policy.heads(policy.outputs(tokens, rows, columns))
+    return F.cross_entropy(logits.float(), tokens[rows, columns + 1])
 
 
 def masked_loss(policy: Policy, tokens: Tensor, probability: float, generator: torch.Generator) -> Tensor:

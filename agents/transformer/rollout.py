@@ -101,6 +101,10 @@ class Writer:
 
     def collect(self, steps: int) -> Rollout:
         """Write ``steps`` tokens in every row."""
+        with self.policy.autocast():
+            return self._collect(steps)
+
+    def _collect(self, steps: int) -> Rollout:
         n, device = self.env.num_envs, self.policy.device
         self._read_again()
         columns: dict[str, list[Tensor]] = {name: [] for name in OF_TOKENS}

@@ -105,12 +105,9 @@ def draw(log_probs: Tensor, generator: torch.Generator, world: World = ALONE) ->
 def _inverse(p: Tensor, u: Tensor) -> tuple[Tensor, Tensor]:
     """The place (n,) in weights p (n, m) where their running share passes u (n, 1) in [0, 1), and how far into it."""
     ends = p.cumsum(-1)
-    at = (u * ends[:, -1:]).clamp_max_(torch.finfo(p.dtype).max)
-    place = torch.searchsorted(ends, at, right=True)
-    # rounding may lead behind the last token that has any weight
-    place = torch.minimum(
-        place, (p > 0).long().mul_(torch.arange(1, p.shape[1] + 1, device=p.device)).amax(1, True) - 1
-    )
+    total = ends[:, -1:]
+    at = torch.minimum(u * total, total.nextafter(torch.zeros_like(total)))  # below the end, where rounding may lead
+    place = torch.searchsorted(ends, at, right=True)  # the first to end behind it: it has some weight
     weight = p.gather(1, place)
     inside = ((at - (ends.gather(1, place) - weight)) / weight).clamp(0.0, 1.0 - torch.finfo(p.dtype).eps)
     return place.squeeze(1), inside

@@ -27,6 +27,7 @@ from agents.transformer.advantages import ESTIMATORS
 from agents.transformer.losses import AGGREGATIONS
 from agents.transformer.model import POSITIONS
 from agents.transformer.networks import check_network
+from agents.transformer.policy import PRECISIONS
 from agents.transformer.pretrain import OBJECTIVES
 from agents.transformer.redistribution import REDISTRIBUTIONS
 from agents.transformer.sampling import Sampling
@@ -169,6 +170,10 @@ class TrainArgs:
     """Start anew in a folder that has a run already."""
     device: str = "auto"
     """Where the network lives: auto, cpu, cuda."""
+    precision: Literal["float32", "bfloat16"] = "float32"
+    """Of matrix products and of the cache; parameters and log-probabilities are float32."""
+    compile: bool = False
+    """Compile the step that writes a token: CUDA graphs on a GPU; the first rollouts wait for it."""
     threads: int = 1
     """Threads of PyTorch on the CPU."""
     progress: bool = True
@@ -215,7 +220,7 @@ class TrainArgs:
 
 
 # may change when a run is resumed; all else makes it that run
-FREE = ("steps", "eval_every", "folder", "resume", "overwrite", "device", "threads", "progress")
+FREE = ("steps", "eval_every", "folder", "resume", "overwrite", "device", "threads", "compile", "progress")
 IDENTITY = (*(f.name for f in dataclasses.fields(TrainArgs) if f.name not in FREE), "fingerprint", "processes")
 
 
@@ -230,6 +235,7 @@ def resolve(args: TrainArgs) -> dict[str, Any]:
         ("algo", ALGORITHMS),
         ("positions", (None, *POSITIONS)),
         ("decay", DECAYS),
+        ("precision", PRECISIONS),
         ("aggregation", AGGREGATIONS),
         ("estimator", (None, *ESTIMATORS)),
         ("redistribute", (None, *REDISTRIBUTIONS)),

@@ -77,6 +77,9 @@ def _train(args: TrainArgs, settings: dict[str, Any], world: World, device: torc
     folder = Path(args.folder) if args.folder is not None else default_folder(settings, f"transformer-{args.algo}")
     torch.manual_seed(args.seed)
     policy = make_policy(architecture, folder_of(args.network)).to(device)
+    policy.precision = getattr(torch, args.precision)
+    if args.compile:
+        policy.compile_step()
     checkpoints = Checkpoints(folder, config, args.sampling, world)
     resuming = world.once(lambda: _open(args, folder, config))
     if world.rank:  # dropout of its own

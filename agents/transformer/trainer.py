@@ -50,7 +50,7 @@ class Trainer:
         elif args.random_starts:
             self.writer.begin_with(RandomStarts(env, policy.device, args.random_starts))
         self.optimizer = torch.optim.AdamW(
-            policy.parameters(), args.learning_rate, eps=1e-5, weight_decay=args.weight_decay
+            policy.parameters(), args.learning_rate, eps=1e-5, weight_decay=args.weight_decay, fused=True
         )
         self.own_terms = OwnTerms(args, policy, reference, env.num_envs, world)
         self.groups = None if args.whole_texts is None else Groups(args.whole_texts)

@@ -159,9 +159,9 @@ def evaluate_tokens(policy: Policy, batch: Batch, chosen: Tensor, at: Tensor) ->
     """Logits (m, V) and values (m,) at tokens ``at`` int64 (m,) of the parts ``chosen`` int64 (s,): one forward."""
     place = torch.empty(len(batch.windows), dtype=torch.long, device=at.device)
     place[chosen] = torch.arange(len(chosen), device=at.device)
-    columns = batch.columns[at]
-    windows = batch.windows[chosen, : int(columns.max()) + 1]
-    return policy.heads(policy.hidden(windows)[place[batch.parts[at]], columns])
+    with policy.autocast():
+        logits, values = policy.heads(policy.outputs(batch.windows[chosen], place[batch.parts[at]], batch.columns[at]))
+    return logits, values.to(torch.promote_types(values.dtype, torch.float32))
 
 
 @torch.no_grad()

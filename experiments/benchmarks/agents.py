@@ -1,26 +1,35 @@
 """How fast a Transformer is trained: by agents.transformer, and by Stable-Baselines3 with the same network.
 
     python -m experiments.benchmarks.agents [--quick] [--output FILE]
+    python -m experiments.benchmarks.agents --device cuda --output experiments/results/benchmark-agents-gpu.md
 
-64 rows, vocabulary 128, texts of up to 64 and up to 256 tokens after prompts of 63 and 255, a decoder of 2 layers and
-width 128, one thread. All is timed in turns in one process; rates are medians over rounds, in brackets the 10th and
-90th percentile of the ratio to this trainer, round by round.
+On the CPU: 64 rows, a decoder of 2 layers and width 128, float32, one thread. On a GPU: 1,024 rows, decoders of 6
+layers and width 384 (10 M parameters) and of GPT-2 small's layers (85 M; with its 50,257 embeddings 124 M), bfloat16,
+steps compiled. Vocabulary 128, texts of 64 and of 256 tokens after prompts of 63 and of 255. All is timed in turns in
+one process; rates are medians over rounds, in brackets the median, 10th and 90th percentile, round by round, of how
+many times as fast this trainer is.
 
-- this trainer: PPO, one epoch, minibatches of 1,024 tokens. The rollout reads the prompts, draws, and steps the
-  environment; the update is one forward and backward a text. Its policy is untrained and ends a text with each token by
-  1 in 128, so that it reads about twice as many prompts as the two below, whose texts are as long as can be.
+Like for like, all texts are as long as can be: the network says that they never end.
+
+- this trainer: PPO, one epoch, minibatches of 1,024 tokens (64 rows; 16 a row). The rollout reads the prompts, draws,
+  and steps the environment; the update is one forward and backward a text.
 - Stable-Baselines3: PPO, one epoch, minibatches of 256 tokens (larger ones are no faster), the same network as features
-  extractor: the whole window is read for every token. It is timed on fewer tokens: each costs the same.
+  extractor: the whole window is read for every token. It is timed on fewer tokens: each costs the same, whether texts
+  end or not.
 - transformers: ``GPT2LMHeadModel.generate`` of the same sizes with its cache: no environment, no values.
 - forward passes: the same prompts and tokens through the network and its cache, nothing drawn and no environment;
-  for the update, one forward and backward over the same windows.
+  for the update, one forward and backward over the same windows, of the same outputs.
+
+As it is at the start of training, each token ends its text by 1 in 128: after texts of 50 tokens (64) or 111 (256) in
+the mean a new prompt is read, by the rollout and again by the update, so that this trainer reads two to three times as
+many prompts a token as above. The last two rows are of that.
 """
 
 from __future__ import annotations
 
 import platform
 import resource
-from collections.abc import Callable
+from dataclasses import dataclass, replace
 from importlib.metadata import version
 
 import numpy as np
@@ -36,12 +45,50 @@ from agents.transformer.model import Decoder, DecoderConfig
 from agents.transformer.policy import windows
 from agents.transformer.settings import TrainArgs
 from agents.transformer.trainer import Trainer
+from experiments.benchmarks.decoding import decoding, hardware
 from experiments.benchmarks.flags import flags
 from experiments.benchmarks.task import CopyWide
 from experiments.benchmarks.timing import in_turns
 from textgym.sb3 import SB3VecEnv
 
-ROWS, LAYERS, WIDTH, HEADS = 64, 2, 128, 4
+NEVER = -1e4  # a logit: its probability is 0 in float32
+
+
+@dataclass(frozen=True)
+class Setup:
+    """What is timed, and where."""
+
+    rows: int = 64
+    layers: int = 2
+    width: int = 128
+    heads: int = 4
+    device: str = "cpu"
+    precision: str = "float32"
+    compile: bool = False
+
+    @property
+    def decoder(self) -> dict[str, int]:
+        return {"layers": self.layers, "width": self.width, "heads": self.heads}
+
+    def wait(self) -> None:
+        """Until the device has done what it was told."""
+        if self.device == "cuda":
+            torch.cuda.synchronize()
+
+
+ON_CPU = (Setup(),)
+ON_GPU = tuple(Setup(1024, *sizes, "cuda", "bfloat16", True) for sizes in ((6, 384, 6), (12, 768, 12)))
+
+
+class Endless(Decoder):
+    """A decoder whose texts never end before their budget."""
+
+    eos: int
+
+    def heads(self, hidden):
+        logits, values = super().heads(hidden)
+        ends = torch.arange(self.vocabulary_size, device=logits.device) == self.eos
+        return logits.masked_fill(ends, NEVER), values
 
 
 class LastColumn(BaseFeaturesExtractor):
@@ -57,37 +104,44 @@ class LastColumn(BaseFeaturesExtractor):
         return self.trunk.hidden(tokens)[torch.arange(len(tokens)), columns]
 
 
-def make_env(budget: int, rows: int = ROWS, **kwargs):
+def make_env(budget: int, rows: int, **kwargs):
     task = CopyWide(length=budget - 1, items=1000)
     return textgym.TextGenVectorEnv(task, rows, reward="delta:token_match", autoreset_mode="SameStep", **kwargs)
 
 
-def make_decoder(env, width: int = WIDTH) -> Decoder:
+def make_decoder(env, setup: Setup, kind: type[Decoder] = Decoder) -> Decoder:
     torch.manual_seed(0)
     columns = 1 + env.prompt_length + env.budget
-    return Decoder(DecoderConfig(env.vocabulary.size, columns, LAYERS, width, HEADS))
+    decoder = kind(DecoderConfig(env.vocabulary.size, columns, **setup.decoder)).to(setup.device)
+    decoder.precision, decoder.eos = getattr(torch, setup.precision), env.vocabulary.eos
+    if setup.compile:
+        decoder.compile_step()
+    return decoder
 
 
 class Ours:
     """One rollout, or the update from it."""
 
-    def __init__(self, budget: int):
-        env = make_env(budget, copy=False)
-        args = TrainArgs(n_envs=ROWS, rollout=budget, epochs=1, minibatch=1024)
-        self.trainer, self.tokens = Trainer(args, env, make_decoder(env)), ROWS * budget
+    def __init__(self, budget: int, setup: Setup, kind: type[Decoder] = Decoder):
+        env = make_env(budget, setup.rows, copy=False)
+        args = TrainArgs(n_envs=setup.rows, rollout=budget, epochs=1, minibatch=16 * setup.rows)
+        self.setup, self.tokens = setup, setup.rows * budget
+        self.trainer = Trainer(args, env, make_decoder(env, setup, kind))
 
     def write(self) -> None:
         self.rollout = self.trainer.write()
+        self.setup.wait()
 
     def learn(self) -> None:
         self.trainer.learn(self.rollout)
+        self.setup.wait()
 
 
 class SB3:
     """One rollout, or the update from it."""
 
-    def __init__(self, budget: int, steps: int):
-        env, self.tokens = make_env(budget), ROWS * steps
+    def __init__(self, budget: int, setup: Setup, steps: int):
+        env, self.tokens = make_env(budget, setup.rows), setup.rows * steps
         self.model = PPO(
             "MlpPolicy",
             SB3VecEnv(env),
@@ -97,10 +151,13 @@ class SB3:
             gamma=1.0,
             policy_kwargs={
                 "features_extractor_class": LastColumn,
-                "features_extractor_kwargs": {"trunk": make_decoder(env), "prompt_length": env.prompt_length},
+                "features_extractor_kwargs": {
+                    "trunk": make_decoder(env, replace(setup, compile=False)),
+                    "prompt_length": env.prompt_length,
+                },
                 "net_arch": [],
             },
-            device="cpu",
+            device=setup.device,
         )
         self.model.set_logger(Logger(None, []))
         _, self.callback = self.model._setup_learn(10**9, _Nothing())
@@ -121,21 +178,21 @@ class _Nothing(BaseCallback):
 class Transformers:
     """Texts by ``generate``."""
 
-    def __init__(self, budget: int):
+    def __init__(self, budget: int, setup: Setup):
         from transformers import GPT2Config, GPT2LMHeadModel
 
-        env, self.tokens = make_env(budget), ROWS * budget
+        env, self.tokens, self.setup = make_env(budget, setup.rows), setup.rows * budget, setup
         config = GPT2Config(
             vocab_size=env.vocabulary.size,
             n_positions=env.prompt_length + budget,
-            n_embd=WIDTH,
-            n_layer=LAYERS,
-            n_head=HEADS,
+            n_embd=setup.width,
+            n_layer=setup.layers,
+            n_head=setup.heads,
             bos_token_id=None,
             eos_token_id=None,
         )
-        self.model = GPT2LMHeadModel(config).eval()
-        self.prompts = torch.from_numpy(env.reset(seed=0)[0][:, : env.prompt_length]).long()
+        self.model = GPT2LMHeadModel(config).eval().to(setup.device, getattr(torch, setup.precision))
+        self.prompts = torch.from_numpy(env.reset(seed=0)[0][:, : env.prompt_length]).long().to(setup.device)
         self.budget = budget
 
     def write(self) -> None:
@@ -143,65 +200,79 @@ class Transformers:
         self.model.generate(
             self.prompts, attention_mask=mask, do_sample=True, max_new_tokens=self.budget, pad_token_id=0
         )
+        self.setup.wait()
 
 
 class Floor:
     """The network alone."""
 
-    def __init__(self, budget: int):
-        env, self.tokens, self.budget = make_env(budget), ROWS * budget, budget
-        self.prompt_length, self.decoder = env.prompt_length, make_decoder(env)
+    def __init__(self, budget: int, setup: Setup):
+        env, self.tokens, self.budget, self.setup = make_env(budget, setup.rows), setup.rows * budget, budget, setup
+        self.prompt_length, self.decoder = env.prompt_length, make_decoder(env, setup)
         tokens = torch.from_numpy(env.reset(seed=0)[0]).long()
-        tokens[:, env.prompt_length :] = torch.randint(0, env.vocabulary.size - 1, (ROWS, budget))
-        self.windows = windows(tokens, env.vocabulary.pad)
+        tokens[:, env.prompt_length :] = torch.randint(0, env.vocabulary.size - 1, (setup.rows, budget))
+        self.windows = windows(tokens, env.vocabulary.pad).to(setup.device)
         self.cache = self.decoder.cache(*self.windows.shape)
 
     @torch.no_grad()
     def write(self) -> None:
-        columns = torch.full((ROWS,), self.prompt_length)
-        self.cache.begin(torch.arange(ROWS), self.windows[:, : self.prompt_length + 1], columns)
-        for t in range(self.budget):
-            self.cache.append(self.windows[:, self.prompt_length + 1 + t], columns + 1 + t)
+        rows = torch.arange(self.setup.rows, device=self.setup.device)
+        columns = torch.full_like(rows, self.prompt_length)
+        with self.decoder.autocast():
+            self.cache.begin(rows, self.windows[:, : self.prompt_length + 1], columns)
+            for t in range(1, self.budget):
+                self.cache.append(self.windows[:, self.prompt_length + t], columns + t)
+        self.setup.wait()
 
     def learn(self) -> None:
-        for part in self.windows.split(max(1, 1024 // self.budget)):
-            logits, values = self.decoder.heads(self.decoder.hidden(part)[:, self.prompt_length : -1])
-            (logits.logsumexp(-1).mean() + values.mean()).backward()
+        columns = torch.arange(self.prompt_length, self.prompt_length + self.budget, device=self.setup.device)
+        for part in self.windows.split(max(1, 16 * self.setup.rows // self.budget)):
+            rows = torch.arange(len(part), device=part.device)[:, None]
+            with self.decoder.autocast():
+                logits, values = self.decoder.heads(self.decoder.outputs(part, rows, columns))
+            (logits.float().logsumexp(-1).mean() + values.float().mean()).backward()
+        self.setup.wait()
 
 
-def rates(budget: int, rounds: int, sb3_steps: int) -> list[str]:
+def rates(budget: int, setup: Setup, rounds: int, sb3_steps: int) -> list[str]:
     """The lines of the table for one budget."""
-    ours, sb3, hf, floor = Ours(budget), SB3(budget, sb3_steps), Transformers(budget), Floor(budget)
-    jobs: list[tuple[str, int, list[Callable[[], object]]]] = [
-        ("this trainer", ours.tokens, [ours.write, ours.learn]),
-        ("Stable-Baselines3 PPO", sb3.tokens, [sb3.write, sb3.learn]),
-        ("transformers generate", hf.tokens, [hf.write]),
-        ("forward passes", floor.tokens, [floor.write, floor.learn]),
+    full, ending, sb3 = Ours(budget, setup, Endless), Ours(budget, setup), SB3(budget, setup, sb3_steps)
+    hf, floor = Transformers(budget, setup), Floor(budget, setup)
+    timed = (full, ending, sb3, hf, floor)
+    jobs = [(each, getattr(each, name)) for each in timed for name in ("write", "learn") if hasattr(each, name)]
+    times = in_turns([job for _, job in jobs], rounds)
+    seconds = {}  # a token, (rounds, 1 or 3): rollout, update, both
+    for each in timed:
+        columns = times[:, [i for i, (of, _) in enumerate(jobs) if of is each]] / each.tokens
+        both = [columns.sum(1, keepdims=True)] if columns.shape[1] == 2 else []
+        seconds[each] = np.concatenate([columns, *both], 1)
+    return [
+        _line(budget, "this trainer", seconds[full]),
+        _line(budget, "Stable-Baselines3 PPO", seconds[sb3], seconds[full]),
+        _line(budget, "transformers generate", seconds[hf], seconds[full]),
+        _line(budget, "forward passes", seconds[floor], seconds[full]),
+        _line(budget, "this trainer, texts that end early", seconds[ending]),
+        _line(budget, "Stable-Baselines3 PPO, to that", seconds[sb3], seconds[ending]),
     ]
-    times = in_turns([function for _, _, functions in jobs for function in functions], rounds)
-    lines, first, own = [], 0, np.empty(0)
-    for name, tokens, functions in jobs:
-        each = times[:, first : first + len(functions)] / tokens  # (rounds, 1 or 2) seconds a token
-        first += len(functions)
-        each = np.concatenate([each, each.sum(1, keepdims=True)], 1) if len(functions) == 2 else each
-        own = own if own.size else each
-        cells = [f"{1 / np.median(column):,.0f}{_ratio(column, own[:, i])}" for i, column in enumerate(each.T)]
-        lines.append(f"| {budget} | {name} | {' | '.join(cells + ['-'] * (3 - len(cells)))} |")
-    return lines
+
+
+def _line(budget: int, name: str, seconds: np.ndarray, own: np.ndarray | None = None) -> str:
+    cells = [f"{1 / np.median(column):,.0f}" for column in seconds.T]
+    if own is not None:
+        cells = [f"{cell}{_ratio(seconds[:, i], own[:, i])}" for i, cell in enumerate(cells)]
+    return f"| {budget} | {name} | {' | '.join(cells + ['-'] * (3 - len(cells)))} |"
 
 
 def _ratio(seconds: np.ndarray, own: np.ndarray) -> str:
-    """How many times faster this trainer is."""
-    if seconds is own or np.array_equal(seconds, own):
-        return ""
+    """How many times as fast this trainer is."""
     low, middle, high = np.percentile(seconds / own, [10, 50, 90])
     return f" ({middle:.3g}x, {low:.3g}-{high:.3g})"
 
 
 def memory(updates: int) -> str:
-    """The process's largest memory after a tenth of ``updates`` updates, and after all of them."""
+    """The process's largest memory so far after a tenth of ``updates`` updates, and after all of them."""
     env = make_env(16, 16, copy=False)
-    trainer = Trainer(TrainArgs(n_envs=16, epochs=1), env, make_decoder(env, width=32))
+    trainer = Trainer(TrainArgs(n_envs=16, epochs=1), env, make_decoder(env, Setup(width=32)))
     seen = []
     for update in range(1, updates + 1):
         trainer.step()
@@ -211,19 +282,23 @@ def memory(updates: int) -> str:
 
 
 def main() -> None:
-    args = flags("experiments.benchmarks.agents", __doc__)
+    args = flags("experiments.benchmarks.agents", __doc__, device=True)
     torch.set_num_threads(1)
     versions = ", ".join(f"{name} {version(name)}" for name in ("torch", "stable-baselines3", "transformers"))
-    lines = [
-        f"{versions}, Python {platform.python_version()}. Tokens a second; in brackets how many times as fast this "
-        "trainer is.",
-        "",
-        "| tokens | what | rollout | update | both |",
-        "|---|---|---|---|---|",
-    ]
-    for budget, steps in tqdm(((64, 8), (256, 2)), desc="benchmarks"):
-        lines += rates(budget, *((2, min(2, steps)) if args.quick else (7, steps)))
-    lines += ["", memory(100 if args.quick else 1000)]
+    # memory first: what is timed below takes far more of it
+    lines = [f"{versions}, Python {platform.python_version()}, {hardware(args.device)}.", ""]
+    lines += [memory(100 if args.quick else 1000)]
+    for setup in ON_CPU if args.device == "cpu" else ON_GPU:
+        lines += [
+            "",
+            f"{setup}. Tokens a second; in brackets how many times as fast this trainer is.",
+            "",
+            "| tokens | what | rollout | update | both |",
+            "|---|---|---|---|---|",
+        ]
+        for budget, steps in tqdm(((64, 8), (256, 2)), desc="benchmarks"):
+            lines += rates(budget, setup, *((2, min(2, steps)) if args.quick else (7, steps)))
+        lines += ["", *decoding(Ours(64, setup, Endless).trainer, 2 if args.quick else 7)]
     text = "\n".join(lines)
     print(text)
     if args.output:
