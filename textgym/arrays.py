@@ -38,8 +38,8 @@ def put_ragged(
         return
     # a loop of slices: for fewer than about 50 rows it is not slower than index arrays
     start = 0
-    for row, size in zip(rows, sizes, strict=True):
-        line, stop = matrix[row], start + size
+    for i, size in enumerate(sizes):
+        line, stop = matrix[rows[i]], start + size
         line.fill(fill)
         column = 0 if end is None else end - size
         line[column : column + size] = items[start:stop]

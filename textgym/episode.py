@@ -40,6 +40,9 @@ class Episode(Recipe):
             object.__setattr__(self, "references", tuple(self.references))
 
 
+_ALL = slice(None)
+
+
 class Step:
     """One token appended to some rows, as metrics and rewards see it. k rows take part.
 
@@ -54,62 +57,51 @@ class Step:
             (``needs_text`` of the recipes is False).
         provisional: k strings, the text after the committed one that the next token may still change
             (unfinished UTF-8, an open run of byte tokens); "" at the end of an episode. None as above.
+        at: what ``rows`` are in an index: ``array[step.at]`` are those of ``array`` (n, ...).
         whole: all rows of the environment take part.
         scalar: see below.
+        budget: tokens of the longest text, EOS included.
 
     The text so far is the concatenation of all pieces since the reset, plus ``provisional``. The arrays
     are the environment's: read them during the call, copy what you keep.
 
     A single environment calls states that say ``takes_scalars`` with ``actions``, ``lengths`` and ``ended`` as
-    NumPy scalars, which are ten times as fast as arrays of one; :meth:`take` then gives scalars too.
+    NumPy scalars, which are ten times as fast as arrays of one; ``array[step.at]`` is then one too.
     """
 
-    __slots__ = (
-        "rows",
-        "actions",
-        "lengths",
-        "finished",
-        "ended",
-        "illegal",
-        "pieces",
-        "provisional",
-        "whole",
-        "scalar",
-        "vocabulary",
-        "_episodes",
-        "_written",
-        "_ending",
-        "_texts",
-    )
+    # filled in as they become known
+    lengths: np.ndarray | None = None
+    ended: np.ndarray | None = None
+    illegal: np.ndarray | None = None
+    pieces: Sequence[str] | None = None
+    provisional: Sequence[str] | None = None
+    _ending: Step | None = None
+    _texts: list[str] | None = None
 
     def __init__(
         self,
         rows: np.ndarray,
         actions: np.ndarray,
         episodes: Sequence[Episode],
-        written: np.ndarray,
+        window: np.ndarray,
         vocabulary: Vocabulary,
-        *,
+        start: int = 0,
         whole: bool = False,
         scalar: bool = False,
     ):
-        """``episodes`` and ``written``, int32 (n, budget), the tokens of the texts, are those of all rows of the
-        environment. ``lengths``, ``ended``, ``illegal`` and the text are filled in as they become known."""
+        """``episodes`` and ``window`` are those of all rows of the environment. ``window``: int32 (n, start + budget),
+        from column ``start`` on the tokens of the texts."""
         self.rows = rows
-        self.actions = actions[0] if scalar else actions
-        self.finished = vocabulary.ends[self.actions]
-        self.lengths: np.ndarray | None = None
-        self.ended: np.ndarray | None = None
-        self.illegal: np.ndarray | None = None
-        self.pieces: Sequence[str] | None = None
-        self.provisional: Sequence[str] | None = None
+        self.at = 0 if scalar else _ALL if whole else rows
+        self.actions = actions
+        self.finished = vocabulary.ends[actions]
         self.whole = whole
         self.scalar = scalar
         self.vocabulary = vocabulary
         self._episodes = episodes
-        self._written = written
-        self._ending: Step | None = None
-        self._texts: list[str] | None = None
+        self.budget = window.shape[1] - start
+        self._window = window
+        self._start = start
 
     @property
     def episodes(self) -> list[Episode]:
@@ -117,25 +109,22 @@ class Step:
         return [self._episodes[row] for row in self.rows.tolist()]
 
     @property
-    def budget(self) -> int:
-        """Tokens of the longest text, EOS included."""
-        return self._written.shape[1]
-
-    @property
     def tokens(self) -> np.ndarray:
         """int32 (k, budget), the token ids written; of row i the first ``lengths[i]`` count."""
-        return self._written[self.rows]
+        return self._window.take(self.rows, 0)[:, self._start :]  # for few rows three times as fast as an index
 
     @property
     def texts(self) -> list[str]:
         """The k whole texts so far, without EOS. Decoded anew in each step: a cost that grows with the text."""
         if self._texts is None:
-            lengths = self.lengths.reshape(-1).tolist()
+            lengths, texts = self.lengths.reshape(-1).tolist(), []
             if len(lengths) < 4:
-                each = zip(self.rows.tolist(), lengths, strict=True)
-                self._texts = [self.vocabulary.decode(self._written[row, :size]) for row, size in each]
+                for i, row in enumerate(self.rows.tolist()):
+                    tokens = self._window[row, self._start : self._start + lengths[i]]
+                    texts.append(self.vocabulary.decode(tokens))
             else:
-                self._texts = self.vocabulary.decode_rows(self.tokens, lengths)
+                texts = self.vocabulary.decode_rows(self.tokens, lengths)
+            self._texts = texts
         return self._texts
 
     @property
@@ -148,7 +137,7 @@ class Step:
         if self._ending is None:
             at = self.ended.nonzero()[0]
             rows = at if self.whole else self.rows[at]
-            last = Step(rows, self.actions[at], self._episodes, self._written, self.vocabulary)
+            last = Step(rows, self.actions[at], self._episodes, self._window, self.vocabulary, self._start)
             last.lengths, last.ended = self.lengths[at], self.ended[at]
             last.illegal = None if self.illegal is None else self.illegal[at]
             self._ending = last
@@ -180,9 +169,7 @@ class Step:
 
     def take(self, array: np.ndarray) -> np.ndarray:
         """The rows of the step out of ``array`` (n, ...): (k, ...), to be read only."""
-        if self.scalar:
-            return array[0]
-        return array if self.whole else array[self.rows]
+        return array[self.at]
 
     def put(self, array: np.ndarray, values: np.ndarray) -> np.ndarray:
         """``array`` (n, ...) with ``values`` (k, ...) in the rows of the step.

@@ -29,6 +29,7 @@ class Vocabulary(Recipe):
     Attributes:
         tokenizer: the ``tokenizers.Tokenizer``. Its truncation and padding are switched off.
         size: V, 1 + the largest id; also ``len(vocabulary)``.
+        limit: V as an array, which arrays are compared with in half the time.
         eos: id of the token that ends a text.
         pad: V; fills empty columns of observations, is no action and has no text.
         legal: bool (V,), read-only: the ids that can be actions. Unused ids and special tokens other than EOS cannot.
@@ -57,6 +58,7 @@ class Vocabulary(Recipe):
         tokens = map(tokenizer.id_to_token, range(self.size))
         self.legal = np.array([token is not None and token not in special for token in tokens], np.bool_)
         self.legal[self.eos] = True
+        self.limit = np.array(self.size, np.uint64)
         self.ends = np.arange(self.size) == self.eos
         self.decoding = choose_decoding(tokenizer, set(np.flatnonzero(self.legal).tolist()) - {self.eos})
         self._alphabet = Alphabet(tokenizer, self.decoding.ids) if kind == "character" else None

@@ -13,12 +13,14 @@ from textgym.tokenizers import Vocabulary
 if TYPE_CHECKING:
     from textgym.envs.state import TextGenState
 
+_UINT64 = np.dtype(np.uint64)
 
-def checked_action(action: Any, vocabulary: Vocabulary) -> np.ndarray:
-    """One action as int64 (1,); see :func:`checked_actions`."""
+
+def checked_action(action: Any, vocabulary: Vocabulary) -> np.int64:
+    """One action; see :func:`checked_actions`."""
     if type(action) in (np.int64, int) and 0 <= action < vocabulary.size:  # nearly always
-        return np.array([action])
-    return checked_actions(action, (), vocabulary).reshape(1)
+        return np.int64(action) if type(action) is int else action
+    return checked_actions(action, (), vocabulary)[()]
 
 
 def checked_actions(actions: Any, shape: tuple[int, ...], vocabulary: Vocabulary) -> np.ndarray:
@@ -27,12 +29,13 @@ def checked_actions(actions: Any, shape: tuple[int, ...], vocabulary: Vocabulary
     Raises:
         InvalidAction: wrong shape or type, or an id that is not in 0 .. V - 1.
     """
-    array = as_array(actions)
+    array = actions if type(actions) is np.ndarray else as_array(actions)
     if array.dtype.kind not in "iu" or array.shape != shape:
         wanted = f"integer token ids of shape {shape}" if shape else "one integer token id"
         raise InvalidAction(f"expected {wanted}, got {actions!r} (shape {array.shape}, dtype {array.dtype})")
-    array = array.astype(np.int64, copy=False)
-    outside = array.view(np.uint64) >= vocabulary.size  # a negative id becomes a huge one
+    if array.dtype != np.int64:
+        array = array.astype(np.int64)
+    outside = array.view(_UINT64) >= vocabulary.limit  # a negative id becomes a huge one
     if some(outside):
         row = int(outside.argmax())
         where = f"row {row}: " if shape else ""

@@ -83,7 +83,8 @@ class TextGenEnv(gym.Env):
 
     def step(self, action):
         state = self.state
-        rewards, step = state.append(checked_action(action, self.vocabulary))
+        action = checked_action(action, self.vocabulary)
+        rewards, step = state.append(action if state.scalar else action.reshape(1))
         reward, terminated = (rewards, bool(step.ended)) if step.scalar else (float(rewards[0]), bool(step.ended[0]))
         terms = state.paid_terms.items()
         info: dict[str, Any] = {"reward_terms": {name: float(paid if step.scalar else paid[0]) for name, paid in terms}}

@@ -106,7 +106,7 @@ class TextGenVectorEnv(VectorEnv):
 
     def step(self, actions):
         state, n = self.state, self.num_envs
-        paid = self._everywhere  # bool (n,), the rows that take part
+        paid = None  # bool (n,), the rows that take part; None: all
         if self.autoreset_mode is AutoresetMode.NEXT_STEP and some(state.over):
             if state.failure or not state.streams.begun.all():
                 raise reset_needed(state, state.all_rows)
@@ -117,9 +117,9 @@ class TextGenVectorEnv(VectorEnv):
         actions = checked_actions(actions, (n,), self.vocabulary)
         infos: dict[str, Any] = {}
         ending = None
-        if paid is self._everywhere:
+        if paid is None:
             rewards, step = state.append(actions)
-            ended, ending = step.ended.copy(), step.ending  # step.ended is the state machine's own
+            ended, ending = step.ended, step.ending
         else:
             rewards, ended = np.zeros(n), np.zeros(n, bool)
             going, waiting = np.flatnonzero(paid), np.flatnonzero(~paid)
@@ -127,16 +127,21 @@ class TextGenVectorEnv(VectorEnv):
                 rewards[going], step = state.append(actions[going], going)
                 ended[going], ending = step.ended, step.ending
             state.begin(waiting)
-        terms = {name: values.copy() for name, values in state.terms.items()}
+        terms = {}
+        for name, values in state.paid_terms.items():
+            terms[name] = values.copy()
         if ending:
+            have = ended.copy()
             if self.autoreset_mode is AutoresetMode.SAME_STEP:
-                self._add_final(infos, ended.copy(), ending, terms)
+                self._add_final(infos, have, ending, terms)
                 state.begin(ending.rows, keep_terms=True)
                 paid = ~ended
             else:
-                self._add_outcomes(infos, ended.copy(), ending)
-        if paid is self._everywhere or some(paid):
-            _add_terms(infos, paid.copy(), terms)
+                self._add_outcomes(infos, have, ending)
+        if paid is None:
+            paid = self._everywhere.copy()
+        if some(paid):
+            _add_terms(infos, paid, terms)
         self._add_standing(infos, self._everywhere)
         if self.render_mode == "human":
             self.render()
@@ -177,28 +182,26 @@ class TextGenVectorEnv(VectorEnv):
             # an empty array of objects is all None; mostly few rows: item by item beats index arrays
             first = values[0]
             column = np.empty(self.num_envs, object) if type(first) is str else np.zeros(self.num_envs, type(first))
-            for row, value in zip(rows, values, strict=True):
-                column[row] = value
+            for i, row in enumerate(rows):
+                column[row] = values[i]
             infos[name], infos[f"_{name}"] = column, have
 
     def _add_final(self, infos: dict[str, Any], have: np.ndarray, ending: Step, terms: dict[str, np.ndarray]) -> None:
         """SAME_STEP: the last observation and info of the episodes that have ended; their ``terms`` move there."""
         final: dict[str, Any] = {}
         self._add_outcomes(final, have, ending)
-        last = {name: np.zeros(self.num_envs) for name in terms}
+        rows, last = ending.rows.tolist(), {}
         observations = np.empty(self.num_envs, object)
-        for row, observation in zip(ending.rows.tolist(), self.final_observations(ending), strict=True):
-            observations[row] = observation
-            for name, paid in terms.items():
-                last[name][row], paid[row] = paid[row], 0.0
+        for row in rows:
+            observations[row] = self.observe(row)
+        for name, paid in terms.items():
+            column = last[name] = np.zeros(self.num_envs)
+            for row in rows:
+                column[row], paid[row] = paid[row], 0.0
         _add_terms(final, have, last)
         self._add_standing(final, have)
         infos["final_obs"], infos["_final_obs"] = observations, have
         infos["final_info"], infos["_final_info"] = final, have
-
-    def final_observations(self, ending: Step) -> Sequence[Any]:
-        """The last observations of the k rows of ``ending``, each its own."""
-        return [self.observe(row) for row in ending.rows.tolist()]
 
     # -- the rest of the interface -----------------------------------------------------------------
 

@@ -137,7 +137,7 @@ class Metric(BatchMetric):
         """:meth:`score` of each text."""
         if rows := compiled.pays_for(texts) and self.compiled_rows(len(texts)):
             return rows.score_all(texts, episodes)
-        return [float(self.score(text, episode)) for text, episode in zip(texts, episodes, strict=True)]
+        return list(map(float, map(self.score, texts, episodes)))
 
     def score_rows(self, step):
         texts, episodes = step.texts, step.episodes

@@ -42,8 +42,8 @@ class Followed(RunningState):
             RewardError: the metric gave another number of values than rows.
         """
         if step is self.step:
-            return step.take(self.values), self.before
-        value, before = self.progress.value(step), step.take(self.values)
+            return self.values[step.at], self.before
+        value, before = self.progress.value(step), self.values[step.at]
         if not step.scalar:
             value = np.array(value, np.float64)  # the metric may use its array again
             if value.shape != step.rows.shape:

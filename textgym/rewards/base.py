@@ -212,14 +212,15 @@ def checked_pay(name: str, state: RewardState, step: Step) -> np.ndarray | float
     """
     try:
         given = state.step(step)
-        terms = [term for term in state.terms.values() if term is not given]
         if step.scalar:
             paid = float(given)
-            valid = math.isfinite(paid) and all([math.isfinite(term) for term in terms])
+            valid = math.isfinite(paid)
         else:
             paid, shape = np.array(given, np.float64), step.rows.shape
             valid = paid.shape == shape and all_finite(paid)
-            valid = valid and all([np.shape(term) == shape and all_finite(term) for term in terms])
+        for term in state.terms.values():
+            if term is not given and valid:
+                valid = math.isfinite(term) if step.scalar else np.shape(term) == shape and all_finite(term)
     except Exception as error:
         raise _failed(name, error) from error
     if not valid:

@@ -59,30 +59,23 @@ class SB3VecEnv(VecEnv):
         infos: list[dict[str, Any]] = [{}] * n  # one empty dict for all rows whose episode goes on
         ending = step.ending
         if ending:
-            for row, info in zip(ending.rows.tolist(), self._final_infos(ending), strict=True):
-                infos[row] = info
+            self._add_final(infos, ending)
             state.begin(ending.rows, keep_terms=True)
         if self.envs.render_mode == "human":
             self.envs.render()
-        return self.envs.observe(), rewards.astype(np.float32), step.ended.copy(), infos
+        return self.envs.observe(), rewards.astype(np.float32), step.ended, infos
 
-    def _final_infos(self, ending: Step) -> list[dict[str, Any]]:
-        """The infos of the k rows whose episodes have ended."""
-        state, rows = self.envs.state, ending.rows
-        outcomes = state.outcomes(ending)
-        names = outcomes.keys()
-        infos: list[dict[str, Any]] = [
-            dict(zip(names, values, strict=True)) for values in zip(*outcomes.values(), strict=True)
-        ]
-        terms = {name: paid[rows].tolist() for name, paid in state.terms.items()}
-        for i, (info, last) in enumerate(zip(infos, self.envs.final_observations(ending), strict=True)):
-            info["reward_terms"] = {name: paid[i] for name, paid in terms.items()}
-            info["terminal_observation"] = last
-            info["TimeLimit.truncated"] = False
-        for name, values in self._standing(rows).items():
-            for info, value in zip(infos, values, strict=True):
-                info[name] = value
-        return infos
+    def _add_final(self, infos: list[dict[str, Any]], ending: Step) -> None:
+        """Put the infos of the rows whose episodes have ended into ``infos``, one a row of the environment."""
+        state = self.envs.state
+        outcomes = {**state.outcomes(ending), **self._standing(ending.rows)}
+        for i, row in enumerate(ending.rows.tolist()):
+            info = infos[row] = {"terminal_observation": self.envs.observe(row), "TimeLimit.truncated": False}
+            for name, values in outcomes.items():
+                info[name] = values[i]
+            terms = info["reward_terms"] = {}
+            for name, paid in state.paid_terms.items():
+                terms[name] = float(paid[row])
 
     def _standing(self, rows: np.ndarray) -> dict[str, Sequence[Any]]:
         """What a row has at every time: its mask, its group's episode."""

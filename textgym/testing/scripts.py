@@ -176,7 +176,8 @@ class Stage:
     def _append(self, rows: np.ndarray) -> None:
         each = rows.tolist()
         tokens = [self.script[row][self.play[row]].tokens[len(self.paid[row][self.play[row]])] for row in each]
-        rewards, _ = self.state.append(np.array(tokens), None if len(each) == self.state.n else rows)
+        actions = np.int64(tokens[0]) if self.state.scalar else np.array(tokens)
+        rewards, _ = self.state.append(actions, None if len(each) == self.state.n else rows)
         for row, paid in zip(each, np.atleast_1d(rewards).tolist(), strict=True):
             self.paid[row][self.play[row]].append(paid)
             if self.state.over[row]:
