@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -39,19 +40,23 @@ class Checkpoints(Evaluations):
             config["env"], num_envs=min(self.episodes, 128), reward=config["reward"], **config["env_kwargs"]
         )
 
-    def evaluate(self, policy: Policy, event: str, trainer: Trainer | None = None) -> dict[str, Any]:
+    def evaluate(
+        self, policy: Policy, event: str, trainer: Trainer | None = None, seen: Mapping[str, float] | None = None
+    ) -> dict[str, Any]:
         """Evaluate and save; returns the line of evaluations.csv.
 
         Args:
             event: start, warm_start or train.
             trainer: None before there is one: then there is no last.pt, and the run begins anew when it is resumed.
+            seen: of the last update.
         """
         greedy, sampled = (
             evaluate(PolicyAgent(policy, self.env.prompt_length, sampling), self.env, self.episodes)
             for sampling in (None, self.sampling)
         )
         tokens = 0 if trainer is None else trainer.tokens
-        better = self.record(event, tokens, greedy.summary(), sampled.mean_score)
+        entropy, kl = ((seen or {}).get(name) for name in ("entropy", "kl_to_old"))
+        better = self.record(event, tokens, greedy.summary(), sampled.mean_score, entropy, kl)
         saved = {"format": FORMAT, "config": self.config, "policy": policy.state_dict(), "history": self.history}
         if better:
             self._save("best.pt", saved)
@@ -70,13 +75,7 @@ class Checkpoints(Evaluations):
         Raises:
             ValueError: it has another network or vocabulary than this run.
         """
-        path = self.folder / "last.pt"
-        saved = read_checkpoint(path)
-        for name in ("decoder", "vocabulary"):
-            if saved["config"][name] != self.config[name]:
-                raise ValueError(
-                    f"{path} is of another {name}: it has {saved['config'][name]}, this run {self.config[name]}"
-                )
+        saved = _read_same(self.folder / "last.pt", self.config)
         state = saved["trainer"]
         environment = pickle.loads(state["env"].numpy().tobytes())
         trainer.load_state_dict({**state, "policy": saved["policy"], "env": environment})
@@ -109,6 +108,24 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
     found = saved.get("format") if isinstance(saved, dict) else None
     if found != FORMAT:
         raise ValueError(f"{path} is no checkpoint of agents.transformer.train: its format is {found}, not {FORMAT}")
+    return saved
+
+
+def load_into(policy: Policy, path: str | Path, config: dict[str, Any]) -> None:
+    """Give ``policy``, the one of a run with this ``config``, the weights of a checkpoint.
+
+    Raises:
+        FileNotFoundError, ValueError: as :func:`read_checkpoint`; or the checkpoint has another network or vocabulary.
+    """
+    policy.load_state_dict(_read_same(path, config)["policy"])
+
+
+def _read_same(path: str | Path, config: dict[str, Any]) -> dict[str, Any]:
+    """:func:`read_checkpoint`, of the network and vocabulary of a run with this ``config``."""
+    saved = read_checkpoint(path)
+    for name in ("decoder", "vocabulary"):
+        if saved["config"][name] != config[name]:
+            raise ValueError(f"{path} is of another {name}: it has {saved['config'][name]}, this run {config[name]}")
     return saved
 
 

@@ -13,8 +13,8 @@ from tqdm import tqdm
 
 from agents.cli import command_line, making
 from agents.files import write_json
-from agents.runs import Result, claim, clear, default_folder, logger, report, versions
-from agents.transformer.checkpoints import Checkpoints
+from agents.runs import Result, claim, clear, default_folder, due, logger, report, versions
+from agents.transformer.checkpoints import Checkpoints, load_into
 from agents.transformer.model import Decoder, DecoderConfig
 from agents.transformer.pretrain import pretrain
 from agents.transformer.settings import IDENTITY, TrainArgs, resolve, resolve_device
@@ -69,6 +69,8 @@ def train(args: TrainArgs) -> Result:
     resuming = args.resume and (folder / "last.pt").exists()
     torch.manual_seed(args.seed)
     policy = Decoder(decoder).to(device)
+    if args.init is not None and not resuming:
+        load_into(policy, args.init, config)
     checkpoints = Checkpoints(folder, config, args.sampling)
     if not resuming:
         clear(folder, "last.pt", "best.pt")
@@ -114,8 +116,8 @@ def _learn(args: TrainArgs, trainer: Trainer, checkpoints: Checkpoints, bar: tqd
         seen["tokens_per_s"] = (trainer.tokens - before) / (time.perf_counter() - started)
         for name, value in seen.items():
             log.record(f"train/{name}", value)
-        if trainer.tokens >= args.steps or before // args.eval_every < trainer.tokens // args.eval_every:
-            row = checkpoints.evaluate(trainer.policy, "train", trainer)
+        if trainer.tokens >= args.steps or due(before, trainer.tokens, args.eval_every, args.eval_at):
+            row = checkpoints.evaluate(trainer.policy, "train", trainer, seen)
             for name in ("score", "sampled", "success", "return", "length"):
                 log.record(f"eval/{name}", row[name])
             scores = {"score": f"{row['score']:.3f}", "best": f"{checkpoints.best:.3f}"}
