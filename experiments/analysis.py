@@ -129,11 +129,12 @@ class Analysis:
     def verdict(self) -> str:
         """The primary comparison in one sentence."""
         primary = self.experiment.primary
-        found = self.difference(primary.arm, primary.control)
+        found = self.difference(primary.arm, primary.control, primary.panel)
         if found is None:
             return f"{primary.arm} and {primary.control} share no seed: nothing can be said."
         few = "" if len(found.differences) >= CLAIM else f" (exploratory: fewer than {CLAIM} seeds)"
-        return f"{primary.arm} minus {primary.control}: {found}: **{judged(primary, found.interval)}**{few}."
+        where = f", {primary.panel}" if primary.panel else ""
+        return f"{primary.arm} minus {primary.control}{where}: {found}: **{judged(primary, found.interval)}**{few}."
 
     def _by_seed(self, panel: str, arm: str) -> dict[int, float]:
         name = f"{panel}/{arm}" if panel else arm

@@ -7,6 +7,8 @@ was, if it was begun. Their arguments are the arm's other settings.
 from __future__ import annotations
 
 import hashlib
+import json
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -77,42 +79,39 @@ def sb3(run: Run, folder: Path, start: Path | None, *, evaluations: int = 10, **
 
 
 def likelihood(
-    run: Run, folder: Path, start: Path | None, *, env: str, updates: int, eval_episodes: int, rate: float = 1e-3,
-    batch: int = 64, evaluations: int = 10, env_kwargs: dict[str, Any] | None = None, **network: Any,
+    run: Run, folder: Path, start: Path | None, *, env: str, eval_episodes: int, updates: int | None = None,
+    tokens: int | None = None, rate: float = 1e-3, batch: int = 64, evaluations: int = 10,
+    env_kwargs: dict[str, Any] | None = None, **network: Any,
 ) -> Outcome:  # fmt: skip
-    """More likelihood training of the Transformer, the references of the train split being its text.
+    """Likelihood training of the Transformer on the references of the train split. It begins anew when it is killed.
 
     Args:
-        updates: of ``batch`` references each.
+        updates: of ``batch`` references each; or ``tokens``, of references (EOS included), rounded to whole updates.
         rate: learning rate, falling linearly to 0; of a run that starts from a checkpoint, too.
         network: flags of the Transformer trainer that make its network, the one of the checkpoint.
     """
-    import time
-
-    import torch
-
     from agents.evaluation import evaluation_env
+    from agents.transformer.checkpoints import load_policy
     from agents.transformer.pretrain import pretrain
     from agents.transformer.settings import TrainArgs
     from agents.transformer.train import train
 
-    torch.set_num_threads(1)
     env_kwargs = env_kwargs or {}
     common = {"env": env, "env_kwargs": env_kwargs, "eval_episodes": eval_episodes, "steps": 0, "seed": run.seed}
     common |= {"folder": folder, "overwrite": True, "progress": False, "device": "cpu", "init": start, **network}
     train(TrainArgs(**common))  # makes the network, and the folder
-    policy, config = _policy(folder / "last.pt")
+    policy, _ = load_policy(folder / "last.pt")
     task = evaluation_env(env, "train", num_envs=1, **env_kwargs).task
     of_text = np.random.default_rng(0)
-    tokens = np.mean([_tokens(task, of_text) for _ in range(500)])
+    each = batch * np.mean([_tokens(task, of_text) for _ in range(500)])  # tokens of an update
+    updates = max(1, round(tokens / each)) if updates is None else updates
     look = _Evaluator(env, env_kwargs, eval_episodes)
     at, began = set(log_spaced(updates, evaluations)), time.monotonic()
     rows = [look(policy, 0, 0.0)]
 
     def seen(update: int, loss: float) -> None:
         if update + 1 in at:
-            done = round((update + 1) * batch * tokens)
-            rows.append(look(policy, done, time.monotonic() - began) | {"loss": loss})
+            rows.append({**look(policy, round((update + 1) * each), time.monotonic() - began), "loss": loss})
 
     # another stream of references than that of the run it starts from
     pretrain(policy, task, updates, batch=batch, rate=rate, seed=run.seed + (10_000 if start else 0), progress=seen)
@@ -131,9 +130,10 @@ def temperature(
     """
     from agents.evaluation import evaluate, evaluation_env
     from agents.transformer.agent import PolicyAgent
+    from agents.transformer.checkpoints import load_policy
     from agents.transformer.sampling import Sampling
 
-    policy, config = _policy(start)
+    policy, _ = load_policy(start)
     environment = evaluation_env(env, **(env_kwargs or {}))
     found = {}
     for t in temperatures:
@@ -220,8 +220,6 @@ def _row(row: dict[str, Any]) -> dict[str, Any]:
 
 
 def _config(folder: Path) -> tuple[str, dict[str, Any]]:
-    import json
-
     config = json.loads((folder / "config.json").read_text())
     return config["fingerprint"], {name: value for name, value in config.items() if name not in ("folder", "init")}
 
@@ -235,12 +233,6 @@ def _fingerprint(env: str, env_kwargs: dict[str, Any] | None) -> str:
 
 def _versions() -> dict[str, str]:
     return versions("gymnasium", "torch", "numpy")
-
-
-def _policy(checkpoint: Path):
-    from agents.transformer.checkpoints import load_policy
-
-    return load_policy(checkpoint)
 
 
 def _save_policy(like: Path, policy, path: Path) -> None:

@@ -16,14 +16,16 @@ import numpy as np
 import experiments.suite
 from textgym.errors import unknown
 
+QUICK_SEEDS = 3  # of the tag "quick"
 REQUIRED = ("TAGS", "BUDGET", "SEEDS", "SETTINGS", "SECONDS", "SMOKE", "PRIMARY", "score")
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """``arm`` minus ``control``, seed by seed, of :attr:`Experiment.score`; in every panel that has both.
+    """``arm`` minus ``control``, seed by seed, of :attr:`Experiment.score`.
 
     Attributes:
+        panel: None: each seed's mean over all panels that have both.
         expect: what the hypothesis says of the difference; "equal": within ``margin`` either way.
     """
 
@@ -31,6 +33,7 @@ class Comparison:
     control: str
     expect: Literal["greater", "less", "equal"] = "greater"
     margin: float = 0.0
+    panel: str | None = None
 
 
 @dataclass(frozen=True)
@@ -184,14 +187,14 @@ def _check(experiment: Experiment) -> None:
 
 
 def select(word: str, seeds: int | None = None, **given: Any) -> list[Experiment]:
-    """The experiments of an id, a tag, "all", or "smoke": all of them, tiny.
+    """The experiments of an id, a tag, "all", or "smoke": all of them, tiny. Of "quick" the first seeds only.
 
     Raises:
         ValueError: there is none.
     """
     if word in names():
         return [load(word, seeds, **given)]
-    every = [load(name, seeds) for name in names()]
+    every = [load(name, seeds or (QUICK_SEEDS if word == "quick" else None)) for name in names()]
     if word == "smoke":
         return [experiment.tiny() for experiment in every]
     found = [e for e in every if word == "all" or word in e.tags]

@@ -113,7 +113,7 @@ def _differences(analysis: Analysis) -> tuple[str, list[str], list[list[str]]]:
                 continue
             low, high = found.interval
             where = f"{panel}: " if panel else ""
-            bold = "**" if arm_of(arm) == primary.arm else ""
+            bold = "**" if arm_of(arm) == primary.arm and primary.panel in (None, panel) else ""
             rows.append([
                 f"{bold}{where}{found.arm} - {found.control}{bold}", f"{found.mean:+.4f}", f"[{low:+.4f}, {high:+.4f}]",
                 f"{found.p:.3g}", str(len(found.differences)), f"{found.improvement:.2f}",

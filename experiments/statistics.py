@@ -60,13 +60,12 @@ def studentised_bootstrap(
     if len(values) < 3:
         return -math.inf, math.inf
     mean, error = values.mean(), values.std(ddof=1) / len(values) ** 0.5
-    if error == 0:
+    if error <= 1e-12 * np.abs(values).max():
         return float(mean), float(mean)
     drawn = values[rng.integers(0, len(values), (draws, len(values)))]
     off, spread = drawn.mean(1) - mean, drawn.std(1, ddof=1) / len(values) ** 0.5
     flat = spread <= 1e-12 * error
-    t = np.where(flat, np.sign(off) * np.inf, off / np.where(flat, 1.0, spread))
-    t[flat & (off == 0)] = 0.0
+    t = np.where(flat, np.where(off > 0, np.inf, -np.inf), off / np.where(flat, 1.0, spread))
     low, high = np.quantile(t, [(1 - level) / 2, (1 + level) / 2], method="closest_observation")
     return float(mean - high * error), float(mean - low * error)
 

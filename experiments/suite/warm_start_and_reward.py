@@ -15,46 +15,28 @@ nothing was shown. Text tokens are equal, computation is not: a token of reinfor
 then used twice.
 """
 
-from experiments import scores
+from experiments import designs, scores
 from experiments.registry import Comparison
 
 TAGS = ("transformer", "published")
 BUDGET = 200_000
 SEEDS = 10
-ENV = "textgym/Spelling-v0"
-TEXT = 11  # tokens of a reference, EOS included
-NETWORK = {"layers": 2, "width": 128}
-SEEN = {"env": ENV, "eval_episodes": 500}
-
-LIKELIHOOD = {"agent": "likelihood", "batch": 64, **SEEN, **NETWORK}
-REINFORCED = {
-    "agent": "transformer", "init": "warm_start", "algo": "ppo", "gamma": 1.0, "lam": 0.95, "steps": BUDGET,
-    "learning_rate": 1e-4, "minibatch": 512, "entropy_weight": 0.0, "n_envs": 64, **SEEN, **NETWORK,
-}  # fmt: skip
-
-SETTINGS = {
-    "copy_prompt": {"agent": "baseline", "baseline": "copy_prompt", **SEEN},
-    "warm_start": {"updates": 600, "rate": 1e-3, **LIKELIHOOD},
-    "tuned_temperature": {
-        "agent": "temperature", "init": "warm_start", "temperatures": [0.1, 0.2, 0.4, 0.6, 0.8, 1.0], **SEEN,
+SETTINGS = designs.from_one_warm_start(
+    "textgym/Spelling-v0",
+    {"terminal": "terminal", "delta": "delta", "constant": "constant"},
+    budget=BUDGET,
+    updates=600,
+    eval_episodes=500,
+    network={"layers": 2, "width": 128},
+    trainer={
+        "algo": "ppo", "gamma": 1.0, "lam": 0.95, "learning_rate": 1e-4, "minibatch": 512, "entropy_weight": 0.0,
+        "n_envs": 64,
     },
-    "more_likelihood": {"init": "warm_start", "updates": round(BUDGET / 64 / TEXT), "rate": 5e-4, **LIKELIHOOD},
-    "terminal": {**REINFORCED, "reward": "terminal"},
-    "delta": {**REINFORCED, "reward": "delta"},
-    "constant": {**REINFORCED, "reward": "constant"},
-}  # fmt: skip
+)  # fmt: skip
 SECONDS = {
     "copy_prompt": 3, "warm_start": 40, "tuned_temperature": 8, "more_likelihood": 20,
     "terminal": 60, "delta": 60, "constant": 60,
 }  # fmt: skip
-SMOKE = {
-    "updates": 3,
-    "steps": 128,
-    "n_envs": 8,
-    "eval_episodes": 8,
-    "width": 16,
-    "layers": 1,
-    "temperatures": [0.5, 1.0],
-}
+SMOKE = designs.SMOKE
 PRIMARY = Comparison("delta", "terminal")
 score = scores.last_greedy
