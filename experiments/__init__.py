@@ -6,9 +6,9 @@
 
 An experiment is a file of ``suite/``, found by being there: a docstring (what is asked; hypothesis, controls, what
 would refute it), ``TAGS``, ``BUDGET`` (tokens a run), ``SEEDS``, ``SETTINGS`` ("arm" or "panel/arm" -> settings),
-``SECONDS`` (of one core, by arm), ``SMOKE`` (settings that make it tiny), ``PRIMARY`` (the one comparison declared
-beforehand) and ``score(runs)`` (the number that each run is judged by). Of an arm's settings, ``agent`` names a
-function of ``arms.py`` or a "module:function", ``init`` the arm from whose checkpoint of the same seed it starts; the
+``SECONDS`` (of one core, by arm), ``SMOKE`` (settings by agent that make it tiny), ``PRIMARY`` (the one comparison
+declared beforehand) and ``score(runs)`` (the number that each run is judged by). Of an arm's settings, ``agent`` names
+a function of ``arms.py`` or a "module:function", ``init`` the arm from whose checkpoint of the same seed it starts; the
 rest are its arguments. A run is (experiment, arm, seed) and leaves one record, whole or not at all: ``records.py``.
 
 ``launch.py`` makes the runs; ``analysis.py``, ``plots.py`` and ``report.py`` say what the records say. A record that is

@@ -104,6 +104,8 @@ def run(args: Run) -> None:
     if not runs:
         agents = sorted({str(arm["agent"]) for experiment in chosen for arm in experiment.settings.values()})
         raise ValueError(f"no arm of {args.what} has agent {args.agent!r}; there are {', '.join(agents)}")
+    for experiment in chosen:  # what is refused is refused before hours are spent
+        records.read_experiment(folder / "records", experiment, partial=True)
     left = [run for run in runs if not records.path_of(folder / "records", run).exists()]
     hours = sum(run.seconds for run in left) / 3600
     print(

@@ -104,7 +104,7 @@ def likelihood(
     task = evaluation_env(env, "train", num_envs=1, **env_kwargs).task
     of_text = np.random.default_rng(0)
     each = batch * np.mean([_tokens(task, of_text) for _ in range(500)])  # tokens of an update
-    updates = max(1, round(tokens / each)) if updates is None else updates
+    updates = updates or max(1, round(tokens / each))
     look = _Evaluator(env, env_kwargs, eval_episodes)
     at, began = set(log_spaced(updates, evaluations)), time.monotonic()
     rows = [look(policy, 0, 0.0)]

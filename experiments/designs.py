@@ -39,7 +39,13 @@ def from_one_warm_start(
     }
 
 
-SMOKE = {
-    "updates": 3, "tokens": 600, "steps": 128, "n_envs": 8, "eval_episodes": 8, "width": 16, "layers": 1,
-    "temperatures": [0.5, 1.0], "evaluations": 3,
-}  # fmt: skip
+_TEXT = {"eval_episodes": 8}
+_SMALL = {**_TEXT, "layers": 1, "width": 16, "evaluations": 2}
+SMOKE: dict[str, dict[str, Any]] = {
+    "baseline": _TEXT,
+    "likelihood": {**_SMALL, "updates": 2},
+    "temperature": {**_TEXT, "temperatures": [0.5, 1.0]},
+    "transformer": {**_SMALL, "steps": 64, "n_envs": 8},
+    "sb3": {**_TEXT, "steps": 256, "n_envs": 4, "evaluations": 2, "warm_start": 0},
+}
+"""Settings over those of each agent that make a run tiny."""

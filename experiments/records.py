@@ -12,7 +12,7 @@ import json
 import zlib
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -116,6 +116,8 @@ def read(path: Path) -> Record:
 def read_experiment(folder: Path, experiment: Experiment, partial: bool = False) -> list[Record]:
     """The records of all runs of an experiment, and of nothing else, in the order of its runs.
 
+    Those of later seeds than the experiment has are left out.
+
     Args:
         folder: has a folder of each experiment.
         partial: runs without a record are left out, instead of refused. All else is refused all the same.
@@ -129,9 +131,10 @@ def read_experiment(folder: Path, experiment: Experiment, partial: bool = False)
     for path in sorted((folder / experiment.name).glob(f"*{SUFFIX}")):
         try:
             record = read(path)
-            if problem := _foreign(record, expected):
+            seeds = max(experiment.seeds, record.seed + 1)
+            if problem := _foreign(record, {run.name: run for run in replace(experiment, seeds=seeds).runs()}):
                 problems.append(problem)
-            else:
+            elif record.seed < experiment.seeds:
                 found[path.name.removesuffix(SUFFIX)] = record
         except RecordError as error:
             problems += error.problems

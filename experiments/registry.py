@@ -82,7 +82,7 @@ class Experiment:
     seeds: int
     settings: Mapping[str, Mapping[str, Any]]
     seconds: Mapping[str, float]
-    smoke: Mapping[str, Any]
+    smoke: Mapping[str, Mapping[str, Any]]
     primary: Comparison
     score: Callable[[Sequence[Any]], np.ndarray]
     columns: Mapping[str, str]
@@ -124,11 +124,8 @@ class Experiment:
         return panels
 
     def tiny(self) -> Experiment:
-        """The same in seconds, for tests: two seeds, ``smoke`` over the settings that an arm has."""
-        settings = {
-            arm: {**of_arm, **{name: value for name, value in self.smoke.items() if name in of_arm}}
-            for arm, of_arm in self.settings.items()
-        }
+        """The same in seconds, for tests: two seeds, and over an arm's settings those of ``smoke`` for its agent."""
+        settings = {arm: {**of_arm, **self.smoke.get(of_arm["agent"], {})} for arm, of_arm in self.settings.items()}
         return replace(self, settings=settings, seeds=2, seconds=dict.fromkeys(settings, 1.0))
 
 

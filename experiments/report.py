@@ -13,7 +13,7 @@ import numpy as np
 from agents.files import replacing
 from experiments import plots
 from experiments.analysis import CLAIM, Analysis
-from experiments.records import Record, read_experiment
+from experiments.records import SUFFIX, Record, read_experiment
 from experiments.registry import Experiment, arm_of
 from experiments.scores import mean_greedy
 
@@ -57,6 +57,9 @@ def section(experiment: Experiment, records: Sequence[Record], figures: list[Pat
     analysis = Analysis(experiment, records)
     missing = [run.name for run in experiment.runs() if (run.arm, run.seed) not in {(r.arm, r.seed) for r in records}]
     notes = [f"Not run: {', '.join(missing)}."] if missing else []
+    beyond = {path.name for path in records[0].path.parent.glob(f"*{SUFFIX}")} - {r.path.name for r in records}
+    if beyond:
+        notes.append(f"{len(beyond)} more records, of seeds from {experiment.seeds} on, are there and are not used.")
     notes.append(
         "Score: what the experiment judges a run by (IQM: interquartile mean over seeds; 95 % stratified bootstrap). "
         "Differences are paired by seed: mean, 95 % studentised bootstrap interval, two-sided sign-flip p. Only the "

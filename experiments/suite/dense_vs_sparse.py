@@ -13,7 +13,7 @@ every token and thereby another objective.
 Refuted where the interval of Delta - Terminal (each seed: the mean over both tasks) lies below 0.
 """
 
-from experiments import scores
+from experiments import designs, scores
 from experiments.registry import Comparison
 
 TAGS = ("sb3", "quick", "published")
@@ -41,6 +41,6 @@ SETTINGS = {
     }.items()
 }
 SECONDS = {arm: 2 if arm.endswith(("prompt", "random")) else 12 if "copy/" in arm else 45 for arm in SETTINGS}
-SMOKE = {"steps": 2048, "warm_start": 0, "eval_episodes": 8, "evaluations": 2}
+SMOKE = designs.SMOKE
 PRIMARY = Comparison("delta", "terminal")
 score = scores.mean_greedy

@@ -12,7 +12,7 @@ Controls: Terminal; Delta; EveryStep, whose sum grows with each token too. Rando
 Refuted where the interval of bonus - terminal (last greedy true score) lies above 0.
 """
 
-from experiments import scores
+from experiments import designs, scores
 from experiments.registry import Comparison
 
 TAGS = ("sb3", "published")
@@ -41,7 +41,7 @@ SETTINGS = {
     },
 }
 SECONDS = {"random": 2, **dict.fromkeys(REWARDS, 45)}
-SMOKE = {"steps": 2048, "eval_episodes": 8, "evaluations": 2}
+SMOKE = designs.SMOKE
 PRIMARY = Comparison("bonus", "terminal", expect="less")
 COLUMNS = {"greedy": "true score, greedy", "return": "what was paid, greedy", "length": "tokens, greedy"}
 score = scores.last_greedy

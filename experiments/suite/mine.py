@@ -1,4 +1,4 @@
-"""Your own reward against all controls: `python -m experiments run mine --reward pkg.module:MyReward --env ID`
+"""What does your own reward buy, against all controls? (--reward pkg.module:MyReward --env ID)
 
 Hypothesis: after the same warm start and the same tokens, training on the reward leads to a higher true score (greedy)
 than paying the true score at the end (Terminal).

@@ -15,6 +15,7 @@ Refuted where the interval of potential - terminal at lambda = 0.5 (mean of the 
 
 import numpy as np
 
+from experiments import designs
 from experiments.registry import Comparison
 from experiments.statistics import area_under_curve
 
@@ -35,7 +36,7 @@ SETTINGS = {
     for arm, reward in REWARDS.items()
 }  # fmt: skip
 SECONDS = dict.fromkeys(SETTINGS, 30)
-SMOKE = {"steps": 2048, "eval_episodes": 8, "evaluations": 2}
+SMOKE = designs.SMOKE
 PRIMARY = Comparison("potential", "terminal", panel="lambda 0.5")
 COLUMNS = {"success": "success, greedy", "greedy": "characters in place, greedy"}
 
