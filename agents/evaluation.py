@@ -77,6 +77,7 @@ class Evaluation:
         indices: int64 (N,), the fixed episodes visited.
         scores: float64 (N,), the task's true score, in [0, 1].
         returns: float64 (N,), the sum of what the environment's reward paid.
+        terms: N dicts, the sum of what each of its terms paid.
         lengths: int64 (N,), actions taken, EOS included.
         success: bool (N,), the true score is 1.
         texts, end_reasons, prompts: N strings.
@@ -87,6 +88,7 @@ class Evaluation:
     indices: np.ndarray
     scores: np.ndarray
     returns: np.ndarray
+    terms: list[dict[str, float]]
     lengths: np.ndarray
     success: np.ndarray
     texts: list[str]
@@ -104,7 +106,7 @@ class Evaluation:
         return float(self.scores.mean())
 
     def summary(self) -> dict[str, Any]:
-        """Means over the episodes, the standard error of the score, shares of the end reasons."""
+        """Means over the episodes, of each term of the reward too, the score's standard error, shares of ends."""
         ends = Counter(self.end_reasons)
         return {
             "episodes": len(self),
@@ -115,6 +117,7 @@ class Evaluation:
             "return": float(self.returns.mean()),
             "length": float(self.lengths.mean()),
             **{f"end_{reason}": ends[reason] / len(self) for reason in END_REASONS},
+            **{f"term_{name}": float(np.mean([paid[name] for paid in self.terms])) for name in self.terms[0]},
         }
 
     def records(self) -> list[dict[str, Any]]:
@@ -189,17 +192,21 @@ def _chunk(agent: Agent, env: TextGenVectorEnv, indices: np.ndarray) -> list[dic
     if hasattr(agent, "reset"):
         agent.reset(episodes)
     returns, lengths = np.zeros(n), np.zeros(n, np.int64)
+    terms: dict[str, np.ndarray] = {}
     rows: list[dict[str, Any]] = [{}] * k
     going = np.arange(n) < k
     while True:
         actions = np.asarray(agent.act(observations, env.action_masks(), episodes))
         observations, rewards, ended, _, infos = env.step(actions)
         returns[going] += rewards[going]
+        for name, paid in env.last_reward_terms.items():
+            terms[name] = terms.get(name, 0.0) + np.where(going, paid, 0.0)
         lengths[going] += 1
         for row in np.flatnonzero(ended & going).tolist():
             rows[row] = {
                 "scores": infos["score"][row],
                 "returns": returns[row],
+                "terms": {name: float(paid[row]) for name, paid in terms.items()},
                 "lengths": lengths[row],
                 "success": infos["is_success"][row],
                 "texts": infos["text"][row],

@@ -11,7 +11,7 @@ import os
 import platform
 import re
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -25,7 +25,7 @@ from textgym.rewards import SCHEDULES, spelt_out
 
 COLUMNS = (
     "event", "steps", "score", "score_se", "sampled", "success", "return", "length",
-    "end_eos", "end_budget", "end_illegal", "episodes", "wall_s", "seed",
+    "end_eos", "end_budget", "end_illegal", "entropy", "kl", "episodes", "wall_s", "seed",
 )  # fmt: skip
 
 
@@ -58,7 +58,8 @@ class Evaluations:
     """The evaluations of a run so far, and evaluations.csv.
 
     Columns: ``event`` is start, warm_start or train; ``score`` is the mean true score of the likeliest tokens (argmax),
-    ``sampled`` that of sampled texts.
+    ``sampled`` that of sampled texts; ``term_<name>`` is what each term of the reward paid for the likeliest tokens.
+    ``entropy`` and ``kl`` are of the last update: nats a token of the policy, and its KL to the one that wrote.
     """
 
     def __init__(self, folder: Path, seed: int):
@@ -76,18 +77,28 @@ class Evaluations:
         """The line of the last evaluation."""
         return self.history[-1]
 
-    def record(self, event: str, steps: int, summary: Mapping[str, Any], sampled: float | None) -> bool:
+    def record(
+        self,
+        event: str,
+        steps: int,
+        summary: Mapping[str, Any],
+        sampled: float | None,
+        entropy: float | None = None,
+        kl: float | None = None,
+    ) -> bool:
         """A new evaluation, which :meth:`append_line` writes; True where its score is the best yet."""
         wall = round(time.monotonic() - self.started, 2)
         row = {**summary, "sampled": sampled, "event": event, "steps": steps, "wall_s": wall, "seed": self.seed}
+        row |= {"entropy": entropy, "kl": kl}
         better = row["score"] > self.best
-        self.history.append({name: row[name] for name in COLUMNS})
+        terms = [name for name in row if name.startswith("term_")]
+        self.history.append({name: row[name] for name in (*COLUMNS, *terms)})
         return better
 
     def append_line(self) -> None:
         """The last evaluation into evaluations.csv."""
         with open(self.folder / "evaluations.csv", "a", newline="") as file:
-            writer = csv.DictWriter(file, COLUMNS)
+            writer = csv.DictWriter(file, self.latest)
             if file.tell() == 0:
                 writer.writeheader()
             writer.writerow(self.latest)
@@ -100,11 +111,19 @@ class Evaluations:
         if history:
             self.started -= self.latest["wall_s"]
         table = io.StringIO(newline="")
-        writer = csv.DictWriter(table, COLUMNS)
+        writer = csv.DictWriter(table, history[0] if history else COLUMNS)
         writer.writeheader()
         writer.writerows(history)
         with replacing(self.folder / "evaluations.csv") as file:
             file.write(table.getvalue().encode())
+
+
+def due(before: int, now: int, every: int, at: Sequence[int] = ()) -> bool:
+    """Whether an evaluation is due after ``now`` tokens, the last one being of ``before``: ``at`` these tokens, or,
+    where none are given, at the multiples of ``every``."""
+    if at:
+        return any(before < tokens <= now for tokens in at)
+    return before // every < now // every
 
 
 def read_evaluations(folder: str | Path) -> list[dict[str, Any]]:

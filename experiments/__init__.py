@@ -1,0 +1,16 @@
+"""Experiments: environments x rewards x agents, a fixed budget, a fixed analysis -> a figure and a verdict.
+
+    python -m experiments list
+    python -m experiments run ID|TAG|all|smoke [--agent KIND] [--seeds N] [--jobs N] [--launcher local|ray]
+    python -m experiments report | plot [ID ...] [--folder DIR]       from records alone
+
+An experiment is a file of ``suite/``, found by being there: a docstring (what is asked; hypothesis, controls, what
+would refute it), ``TAGS``, ``BUDGET`` (tokens a run), ``SEEDS``, ``SETTINGS`` ("arm" or "panel/arm" -> settings),
+``SECONDS`` (of one core, by arm), ``SMOKE`` (settings by agent that make it tiny), ``PRIMARY`` (the one comparison
+declared beforehand) and ``score(runs)`` (the number that each run is judged by). Of an arm's settings, ``agent`` names
+a function of ``arms.py`` or a "module:function", ``init`` the arm from whose checkpoint of the same seed it starts; the
+rest are its arguments. A run is (experiment, arm, seed) and leaves one record, whole or not at all: ``records.py``.
+
+``launch.py`` makes the runs; ``analysis.py``, ``plots.py`` and ``report.py`` say what the records say. A record that is
+damaged, foreign, there twice, of other data, or missing, is refused by name.
+"""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import random
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from stable_baselines3.common.callbacks import BaseCallback
 
 from agents.evaluation import SB3Agent, evaluate, evaluation_env
 from agents.files import replacing
-from agents.runs import Evaluations
+from agents.runs import Evaluations, due
 
 
 class Checkpoints(Evaluations):
@@ -32,7 +33,10 @@ class Checkpoints(Evaluations):
     def evaluate(self, model, event: str) -> dict[str, Any]:
         """Evaluate, save, log. ``event``: start, warm_start or train. Returns the line of evaluations.csv."""
         summary = evaluate(SB3Agent(model), self.env, self.episodes).summary()
-        better = self.record(event, model.num_timesteps, summary, self._sampled(model))
+        logged = model.logger.name_to_value  # of the last update
+        entropy = -logged["train/entropy_loss"] if "train/entropy_loss" in logged else None
+        kl = logged.get("train/approx_kl")
+        better = self.record(event, model.num_timesteps, summary, self._sampled(model), entropy, kl)
         env = _env_state(model.get_env())
         model.textgym_run = {"history": self.history, "random": _random_state(model), "env": env}
         if better:
@@ -72,17 +76,17 @@ class Checkpoints(Evaluations):
 
 
 class EvaluationCallback(BaseCallback):
-    """Evaluates before the first rollout that begins ``every`` steps or more after the last one, and at the end.
+    """Evaluates before the first rollout that begins when an evaluation is :func:`~agents.runs.due`, and at the end.
 
     Between rollouts, not within: the model saved has learnt from every step it counts.
     """
 
-    def __init__(self, checkpoints: Checkpoints, every: int, bar=None):
+    def __init__(self, checkpoints: Checkpoints, every: int, at: Sequence[int] = (), bar=None):
         super().__init__()
-        self.checkpoints, self.every, self.bar = checkpoints, every, bar
+        self.checkpoints, self.every, self.at, self.bar = checkpoints, every, at, bar
 
     def _on_rollout_start(self) -> None:
-        if self.num_timesteps // self.every > self.checkpoints.history[-1]["steps"] // self.every:
+        if due(self.checkpoints.latest["steps"], self.num_timesteps, self.every, self.at):
             self._evaluate()
 
     def _on_step(self) -> bool:

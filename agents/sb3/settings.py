@@ -51,6 +51,8 @@ class TrainArgs:
     """Tokens of RL in which a warm-started agent trains its value head only; they count as steps."""
     eval_every: int = 10_000
     """Steps between evaluations of the true score; each one saves the agent."""
+    eval_at: tuple[int, ...] = ()
+    """The steps after which to evaluate, instead of every eval_every; always at the end, too."""
     eval_episodes: int = 200
     """Fixed episodes of the validation split that each evaluation visits."""
     folder: Path | None = None

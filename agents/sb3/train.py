@@ -94,7 +94,8 @@ def train(args: TrainArgs) -> Result:
         bar.set_description(row.name)
         left = settings["steps"] - model.num_timesteps
         if left > 0:
-            model.learn(left, EvaluationCallback(checkpoints, args.eval_every, bar), reset_num_timesteps=False)
+            callback = EvaluationCallback(checkpoints, args.eval_every, args.eval_at, bar)
+            model.learn(left, callback, reset_num_timesteps=False)
     env.close()
     return Result(folder, checkpoints.history, checkpoints.best, folder / "best.zip")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -42,26 +43,32 @@ class Checkpoints(Evaluations):
             config["env"], num_envs=min(self.episodes, 128), reward=config["reward"], **config["env_kwargs"]
         )
 
-    def evaluate(self, policy: Policy, event: str, trainer: Trainer | None = None) -> dict[str, Any]:
+    def evaluate(
+        self, policy: Policy, event: str, trainer: Trainer | None = None, seen: Mapping[str, float] | None = None
+    ) -> dict[str, Any]:
         """Evaluate and save; returns the line of evaluations.csv.
 
         Args:
             event: start, warm_start or train.
             trainer: None before there is one: then there is no last.pt, and the run begins anew when it is resumed.
+            seen: of the last update.
         """
         state = None if trainer is None else trainer.state_dict()  # every rank gives its own
-        row = self.world.once(lambda: self._evaluate(policy, event, state))
+        row = self.world.once(lambda: self._evaluate(policy, event, state, seen))
         if self.world.rank:
             self.history.append(row)
         return row
 
-    def _evaluate(self, policy: Policy, event: str, state: dict[str, Any] | None) -> dict[str, Any]:
+    def _evaluate(
+        self, policy: Policy, event: str, state: dict[str, Any] | None, seen: dict[str, float] | None
+    ) -> dict[str, Any]:
         greedy, sampled = (
             evaluate(PolicyAgent(policy, self.env.prompt_length, sampling), self.env, self.episodes)
             for sampling in (None, self.sampling)
         )
         tokens = 0 if state is None else state["tokens"]
-        better = self.record(event, tokens, greedy.summary(), sampled.mean_score)
+        entropy, kl = ((seen or {}).get(name) for name in ("entropy", "kl_to_old"))
+        better = self.record(event, tokens, greedy.summary(), sampled.mean_score, entropy, kl)
         saved = {"format": FORMAT, "config": self.config, "policy": policy.state_dict(), "history": self.history}
         if better:
             self._save("best.pt", saved)
@@ -80,15 +87,7 @@ class Checkpoints(Evaluations):
         Raises:
             ValueError: it has another network or vocabulary than this run.
         """
-        path = self.folder / "last.pt"
-        saved = read_checkpoint(path)
-        for name in ("architecture", "vocabulary"):
-            theirs, ours = saved["config"][name], self.config[name]
-            if theirs != ours:
-                if isinstance(ours, dict):
-                    different = sorted(n for n in {**theirs, **ours} if theirs.get(n) != ours.get(n))
-                    theirs, ours = ({n: all[n] for n in different if n in all} for all in (theirs, ours))
-                raise ValueError(f"{path} is of another {name}: it has {theirs}, this run {ours}")
+        saved = _read_same(self.folder / "last.pt", self.config)
         state = saved["trainer"]
         ranks = [{**each, "env": pickle.loads(each["env"].numpy().tobytes())} for each in state["ranks"]]
         trainer.load_state_dict({**state, "policy": saved["policy"], "ranks": ranks})
@@ -125,6 +124,28 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
     found = saved.get("format") if isinstance(saved, dict) else None
     if found != FORMAT:
         raise ValueError(f"{path} is no checkpoint of agents.transformer.train: its format is {found}, not {FORMAT}")
+    return saved
+
+
+def load_into(policy: Policy, path: str | Path, config: dict[str, Any]) -> None:
+    """Give ``policy``, the one of a run with this ``config``, the weights of a checkpoint.
+
+    Raises:
+        FileNotFoundError, ValueError: as :func:`read_checkpoint`; or the checkpoint has another network or vocabulary.
+    """
+    policy.load_state_dict(_read_same(path, config)["policy"])
+
+
+def _read_same(path: str | Path, config: dict[str, Any]) -> dict[str, Any]:
+    """:func:`read_checkpoint`, of the network and vocabulary of a run with this ``config``."""
+    saved = read_checkpoint(path)
+    for name in ("architecture", "vocabulary"):
+        theirs, ours = saved["config"][name], config[name]
+        if theirs != ours:
+            if isinstance(ours, dict):
+                different = sorted(n for n in {**theirs, **ours} if theirs.get(n) != ours.get(n))
+                theirs, ours = ({n: all[n] for n in different if n in all} for all in (theirs, ours))
+            raise ValueError(f"{path} is of another {name}: it has {theirs}, this run {ours}")
     return saved
 
 

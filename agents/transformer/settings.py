@@ -149,6 +149,8 @@ class TrainArgs:
     """Nats a text to which the weight of the KL adapts; by default it is fixed."""
     kl_horizon: float = 10_000.0
     """Texts in which that changes by at most 20 %."""
+    init: Path | None = None
+    """A checkpoint, of the same network and vocabulary, whose policy to start from."""
     pretrain: int = 0
     """Updates of maximum likelihood on the train split's references first."""
     pretrain_objective: Literal["causal", "masked"] = "causal"
@@ -160,6 +162,8 @@ class TrainArgs:
 
     eval_every: int = 20_000
     """Tokens between evaluations of the true score; each one saves a checkpoint."""
+    eval_at: tuple[int, ...] = ()
+    """The tokens after which to evaluate, instead of every eval_every; always at the end, too."""
     eval_episodes: int = 200
     """Fixed episodes of the validation split that each evaluation visits."""
     folder: Path | None = None
@@ -220,7 +224,7 @@ class TrainArgs:
 
 
 # may change when a run is resumed; all else makes it that run
-FREE = ("steps", "eval_every", "folder", "resume", "overwrite", "device", "threads", "compile", "progress")
+FREE = ("steps", "eval_every", "eval_at", "folder", "resume", "overwrite", "device", "threads", "compile", "progress")
 IDENTITY = (*(f.name for f in dataclasses.fields(TrainArgs) if f.name not in FREE), "fingerprint", "processes")
 
 
@@ -265,7 +269,7 @@ def resolve(args: TrainArgs) -> dict[str, Any]:
         "env": id,
         "reward": reward_of(id, args.reward, args.gamma),
         "env_kwargs": dict(args.env_kwargs or {}),
-        "folder": None if args.folder is None else str(args.folder),
+        **{name: None if getattr(args, name) is None else str(getattr(args, name)) for name in ("folder", "init")},
     }
     return as_json(settings)
 

@@ -18,8 +18,8 @@ from tqdm import tqdm
 
 from agents.cli import command_line, making
 from agents.files import write_json
-from agents.runs import Result, claim, clear, default_folder, logger, report, versions
-from agents.transformer.checkpoints import Checkpoints
+from agents.runs import Result, claim, clear, default_folder, due, logger, report, versions
+from agents.transformer.checkpoints import Checkpoints, load_into
 from agents.transformer.distributed import World, joined, rows_of
 from agents.transformer.networks import SIZES, describe, folder_of, make_policy
 from agents.transformer.policy import Policy
@@ -82,6 +82,8 @@ def _train(args: TrainArgs, settings: dict[str, Any], world: World, device: torc
         policy.compile_step()
     checkpoints = Checkpoints(folder, config, args.sampling, world)
     resuming = world.once(lambda: _open(args, folder, config))
+    if args.init is not None and not resuming:
+        load_into(policy, args.init, config)
     if world.rank:  # dropout of its own
         torch.manual_seed(args.seed + (world.rank << 32))
     with tqdm(total=args.steps, unit="tok", disable=not args.progress or world.rank > 0, dynamic_ncols=True) as bar:
@@ -137,8 +139,8 @@ def _learn(args: TrainArgs, trainer: Trainer, checkpoints: Checkpoints, bar: tqd
         seen["tokens_per_s"] = (trainer.tokens - before) / (time.perf_counter() - started)
         for name, value in seen.items():
             log.record(f"train/{name}", value)
-        if trainer.tokens >= args.steps or before // args.eval_every < trainer.tokens // args.eval_every:
-            row = checkpoints.evaluate(trainer.policy, "train", trainer)
+        if trainer.tokens >= args.steps or due(before, trainer.tokens, args.eval_every, args.eval_at):
+            row = checkpoints.evaluate(trainer.policy, "train", trainer, seen)
             for name in ("score", "sampled", "success", "return", "length"):
                 log.record(f"eval/{name}", row[name])
             scores = {"score": f"{row['score']:.3f}", "best": f"{checkpoints.best:.3f}"}

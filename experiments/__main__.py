@@ -1,0 +1,165 @@
+"""``python -m experiments list | run | report | plot``."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import tyro
+
+from agents.cli import Spec, command_line
+from experiments import launch, records, registry
+from textgym.errors import whole_number
+
+FOLDER = Path("runs/experiments")
+SMOKE = Path("runs/smoke")
+
+
+@dataclass
+class List:
+    """The experiments: question, tags, runs, projected core-hours."""
+
+
+@dataclass
+class Run:
+    """Make the runs that have no record yet, then write the report."""
+
+    what: tyro.conf.Positional[str]
+    """An experiment, a tag, "all", or "smoke": all of them, tiny."""
+    agent: str | None = None
+    """Only the arms of this agent: sb3, transformer, ..."""
+    seeds: int | None = None
+    """Seeds 0 .. N-1 instead of the experiment's own number."""
+    jobs: int = field(default_factory=lambda: min(2, os.cpu_count() or 1))
+    """Runs at the same time, each of one thread."""
+    launcher: Literal["local", "ray"] = "local"
+    """Where runs are made: processes of this machine, or Ray."""
+    folder: Path | None = None
+    """Where everything goes; by default runs/experiments (smoke: runs/smoke)."""
+    reward: Spec = None
+    """mine: the reward to be compared with all controls, as pkg.module:MyReward, a name or JSON."""
+    env: str | None = None
+    """mine: the environment's id."""
+    dry: bool = False
+    """Only say what would be run."""
+    progress: bool = True
+    """Show a progress bar."""
+
+
+@dataclass
+class Report:
+    """Write the report (report.md, report.html, figures/) from records alone."""
+
+    what: tyro.conf.Positional[tuple[str, ...]] = ()
+    """Experiments or tags; by default those that have records."""
+    folder: Path = FOLDER
+    """Has records/; the report goes there."""
+    seeds: int | None = None
+    """How many seeds there are, where it is not the experiment's own number."""
+    partial: bool = False
+    """Leave out runs that are missing, and say so, instead of refusing; what is damaged or foreign is still refused."""
+
+
+@dataclass
+class Plot:
+    """Draw the figures from records alone, into figures/."""
+
+    what: tyro.conf.Positional[tuple[str, ...]] = ()
+    """Experiments or tags; by default those that have records."""
+    folder: Path = FOLDER
+    """Has records/."""
+    seeds: int | None = None
+    """How many seeds there are, where it is not the experiment's own number."""
+    partial: bool = False
+    """Leave out runs that are missing."""
+
+
+Command = (
+    Annotated[List, tyro.conf.subcommand("list")]
+    | Annotated[Run, tyro.conf.subcommand("run")]
+    | Annotated[Report, tyro.conf.subcommand("report")]
+    | Annotated[Plot, tyro.conf.subcommand("plot")]
+)
+
+
+def list_experiments(args: List) -> None:
+    for name in registry.names():
+        experiment = registry.load(name)
+        runs = experiment.runs()
+        hours = sum(run.seconds for run in runs) / 3600
+        print(f"{name}  [{', '.join(experiment.tags)}]  {len(runs)} runs, {experiment.seeds} seeds, {hours:.2f} core-h")
+        print(f"    {experiment.question}")
+
+
+def run(args: Run) -> None:
+    for name in ("jobs", "seeds"):
+        if getattr(args, name) is not None:
+            whole_number(name, getattr(args, name), 1)
+    given = {name: getattr(args, name) for name in ("reward", "env") if getattr(args, name) is not None}
+    chosen = registry.select(args.what, args.seeds, **given)
+    folder = args.folder or (SMOKE if args.what == "smoke" else FOLDER)
+    runs = [run for experiment in chosen for run in experiment.runs(args.agent)]
+    if not runs:
+        agents = sorted({str(arm["agent"]) for experiment in chosen for arm in experiment.settings.values()})
+        raise ValueError(f"no arm of {args.what} has agent {args.agent!r}; there are {', '.join(agents)}")
+    for experiment in chosen:  # what is refused is refused before hours are spent
+        records.read_experiment(folder / "records", experiment, partial=True)
+    left = [run for run in runs if not records.path_of(folder / "records", run).exists()]
+    hours = sum(run.seconds for run in left) / 3600
+    print(
+        f"{len(runs)} runs, {len(runs) - len(left)} of which have records in {folder / 'records'}; projected for the "
+        f"others: {hours:.2f} core-hours, {hours / args.jobs:.2f} hours with {args.jobs} jobs"
+    )
+    if args.dry:
+        return
+    launch.run_all(chosen, folder, agent=args.agent, jobs=args.jobs, launcher=args.launcher, progress=args.progress)
+    _report(chosen, folder, partial=args.agent is not None)
+
+
+def report(args: Report) -> None:
+    _report(_chosen(args), args.folder, args.partial)
+
+
+def _report(chosen: list[registry.Experiment], folder: Path, partial: bool) -> None:
+    from experiments import report
+
+    for path in report.write(chosen, folder, partial=partial):
+        print(path)
+
+
+def plot(args: Plot) -> None:
+    from experiments import plots
+
+    for experiment in _chosen(args):
+        found = records.read_experiment(args.folder / "records", experiment, args.partial)
+        for path in plots.draw(experiment, found, args.folder / "figures"):
+            print(path)
+
+
+def _chosen(args: Report | Plot) -> list[registry.Experiment]:
+    """The experiments that were asked for, with the flags that their records were made with."""
+    there = records.experiments_in(args.folder / "records")
+    if not there:
+        raise ValueError(f"there are no records in {args.folder / 'records'}: python -m experiments run ...")
+    wanted = [e.name for word in args.what for e in registry.select(word)] or there
+    return [registry.load(name, args.seeds, **_given(args.folder / "records" / name)) for name in wanted]
+
+
+def _given(folder: Path) -> dict[str, Any]:
+    """The flags in the first record that can be read."""
+    for path in sorted(folder.glob(f"*{records.SUFFIX}")):
+        try:
+            return records.read(path).header["given"]
+        except records.RecordError:
+            continue
+    return {}
+
+
+def main(command: Command) -> None:
+    {List: list_experiments, Run: run, Report: report, Plot: plot}[type(command)](command)
+
+
+if __name__ == "__main__":
+    command_line(Command, main, "python -m experiments")

@@ -1,0 +1,51 @@
+"""Sets of arms that several experiments have."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+
+def from_one_warm_start(
+    env: str,
+    rewards: Mapping[str, Any],
+    *,
+    budget: int,
+    updates: int,
+    eval_episodes: int,
+    network: Mapping[str, Any],
+    trainer: Mapping[str, Any],
+) -> dict[str, dict[str, Any]]:
+    """Rewards against all controls; the arms of a seed start from one checkpoint and see as many tokens of text.
+
+    Args:
+        env: its id.
+        rewards: arm -> reward.
+        budget: tokens of each arm behind the warm start.
+        updates: of the warm start, 64 references each.
+        network: flags of the Transformer trainer that make its network.
+        trainer: its other flags.
+    """
+    seen = {"env": env, "eval_episodes": eval_episodes}
+    of_likelihood = {"agent": "likelihood", "batch": 64, **seen, **network}
+    reinforced = {"agent": "transformer", "init": "warm_start", "steps": budget, **seen, **network, **trainer}
+    temperatures = [0.1, 0.2, 0.4, 0.6, 0.8, 1.0]
+    return {
+        "copy_prompt": {"agent": "baseline", "baseline": "copy_prompt", **seen},
+        "warm_start": {**of_likelihood, "updates": updates, "rate": 1e-3},
+        "tuned_temperature": {"agent": "temperature", "init": "warm_start", "temperatures": temperatures, **seen},
+        "more_likelihood": {**of_likelihood, "init": "warm_start", "tokens": budget, "rate": 5e-4},
+        **{arm: {**reinforced, "reward": reward} for arm, reward in rewards.items()},
+    }
+
+
+_TEXT = {"eval_episodes": 8}
+_SMALL = {**_TEXT, "layers": 1, "width": 16, "evaluations": 2}
+SMOKE: dict[str, dict[str, Any]] = {
+    "baseline": _TEXT,
+    "likelihood": {**_SMALL, "updates": 2},
+    "temperature": {**_TEXT, "temperatures": [0.5, 1.0]},
+    "transformer": {**_SMALL, "steps": 64, "n_envs": 8},
+    "sb3": {**_TEXT, "steps": 256, "n_envs": 4, "evaluations": 2, "warm_start": 0},
+}
+"""Settings over those of each agent that make a run tiny."""

@@ -1,0 +1,226 @@
+"""Makes the runs that have no record yet, side by side, each in a process with one thread.
+
+A run gets its checkpoint to start from as bytes and gives its record's content back: where it was made does not matter.
+Whoever is killed and started again goes on: runs with a record are not made again, and a run that was begun goes on in
+its folder where its trainer can.
+"""
+
+from __future__ import annotations
+
+import functools
+import multiprocessing
+import os
+import threading
+import time
+import traceback
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tqdm import tqdm
+
+from agents.files import replacing
+from experiments import arms, records
+from experiments.registry import Experiment, Run
+
+Submit = Callable[..., Future]
+
+
+@dataclass(frozen=True)
+class Made:
+    """What a worker gives back of a run: its record's content, and the checkpoint for those that start from it."""
+
+    header: dict[str, Any]
+    evaluations: list[dict[str, Any]]
+    checkpoint: bytes | None
+
+
+class RunsFailed(RuntimeError):
+    """Some runs raised; the others have their records."""
+
+
+def make(run: Run, folder: Path, start: bytes | None, given: dict[str, Any], wanted: bool) -> Made:
+    """In a worker: one run, in ``folder``. ``wanted``: its checkpoint is."""
+    folder.mkdir(parents=True, exist_ok=True)
+    began, path = time.monotonic(), None
+    if start is not None:
+        path = folder / "start.pt"
+        with replacing(path) as file:
+            file.write(start)
+    outcome = arms.perform(run, folder, path)
+    config = dict(outcome.config or {})
+    checkpoint = outcome.checkpoint if run.init is not None or wanted else None
+    header = {
+        "experiment": run.experiment,
+        "arm": run.arm,
+        "seed": run.seed,
+        "id": run.id,
+        "settings": dict(run.settings),
+        "given": given,
+        "fingerprint": outcome.fingerprint,
+        "versions": config.pop("versions", None),
+        "init": None if path is None else arms.policy_digest(path),
+        "policy": None if checkpoint is None else arms.policy_digest(checkpoint),
+        "config": config,
+        "seconds": round(time.monotonic() - began, 1),
+    }
+    return Made(header, outcome.evaluations, checkpoint.read_bytes() if checkpoint and wanted else None)
+
+
+def run_all(
+    experiments: Sequence[Experiment], folder: Path, *, agent: str | None, jobs: int, launcher: str, progress: bool
+) -> None:
+    """Make all runs that have no record in ``folder``/records.
+
+    Raises:
+        RunsFailed: some runs raised; says which and what. Those that start from them were left out.
+        ImportError: the launcher is Ray, which is not installed.
+    """
+    given = {e.name: dict(e.given) for e in experiments}
+    every = [run for experiment in experiments for run in experiment.runs(agent)]
+    waiting = [run for run in every if not records.path_of(folder / "records", run).exists()]
+    waiting = _with_starts(waiting, folder)
+    wanted = {run.init.id for run in every if run.init is not None}
+    bar = tqdm(
+        total=sum(run.seconds for run in waiting), disable=not progress, dynamic_ncols=True, desc="experiments",
+        bar_format="{desc} {percentage:3.0f}% |{bar}| {n:.0f} of {total:.0f} core-s as projected [{elapsed}{postfix}]",
+    )  # fmt: skip
+    going: dict[Future, Run] = {}
+    failed: dict[str, str] = {}
+    finished = 0.0
+    count = len(waiting)
+    with LAUNCHERS[launcher](jobs) as submit, bar:
+        while waiting or going:
+            for run in [
+                run for run in waiting if run.init is None or run.init.id in failed or _start(folder, run.init)
+            ]:
+                if len(going) >= jobs:
+                    break
+                waiting.remove(run)
+                if run.init is not None and run.init.id in failed:
+                    failed[run.id] = f"{run.experiment} {run.name}: {run.init.name}, which it starts from, has failed"
+                    continue
+                start = None if run.init is None else _checkpoint(folder, run.init).read_bytes()
+                work = folder / "work" / run.experiment / run.name
+                going[submit(make, run, work, start, given[run.experiment], run.id in wanted)] = run
+            time.sleep(0.05)
+            for future in [future for future in going if future.done()]:
+                run = going.pop(future)
+                finished += run.seconds
+                try:
+                    _keep(folder, run, future.result())
+                except Exception as error:
+                    failed[run.id] = f"{run.experiment} {run.name}: {_said(error)}"
+            partly = sum(_share(folder, run) * run.seconds for run in going.values())
+            bar.update(finished + partly - bar.n)
+            bar.set_postfix_str(f"{count - len(waiting) - len(going)} of {count} runs", refresh=False)
+    if failed:
+        raise RunsFailed("\n  ".join([f"{len(failed)} of {count} runs failed:", *failed.values()]))
+
+
+def _with_starts(runs: Sequence[Run], folder: Path) -> list[Run]:
+    """Also the runs that they start from, whose records are there and whose checkpoints are not (work/ was deleted)."""
+    found: dict[str, Run] = {}
+
+    def add(run: Run) -> None:
+        if run.init is not None and not _start(folder, run.init):
+            add(run.init)
+        found.setdefault(run.id, run)
+
+    for run in runs:
+        add(run)
+    return list(found.values())
+
+
+def _checkpoint(folder: Path, run: Run) -> Path:
+    return folder / "work" / run.experiment / "checkpoints" / f"{run.name}-{run.id}.pt"
+
+
+def _start(folder: Path, run: Run) -> bool:
+    """Runs can start from it."""
+    return _checkpoint(folder, run).exists()
+
+
+def _keep(folder: Path, run: Run, made: Made) -> None:
+    """The checkpoint first, then the record: where there is a record, all is there.
+
+    Raises:
+        ValueError: the run was made again for its checkpoint, and this is another one.
+    """
+    path = records.path_of(folder / "records", run)
+    again = path.exists()
+    if again and (before := records.read(path).header["policy"]) != made.header["policy"]:
+        raise ValueError(f"made again for its checkpoint, it is another policy than that of {path} ({before})")
+    if made.checkpoint is not None:
+        _checkpoint(folder, run).parent.mkdir(parents=True, exist_ok=True)
+        with replacing(_checkpoint(folder, run)) as file:
+            file.write(made.checkpoint)
+    if not again:
+        records.write(path, made.header, made.evaluations)
+
+
+def _share(folder: Path, run: Run) -> float:
+    """How much of a run is done, by its trainer's last evaluation; 0 where that is not known."""
+    try:
+        table = (folder / "work" / run.experiment / run.name / "evaluations.csv").read_text().splitlines()
+        return min(1.0, float(table[-1].split(",")[1]) / run.settings["steps"])
+    except (OSError, IndexError, ValueError, KeyError, ZeroDivisionError):
+        return 0.0
+
+
+def _said(error: Exception) -> str:
+    if isinstance(error, (ValueError, ImportError, FloatingPointError)):
+        return str(error)
+    return "".join(traceback.format_exception(error)).strip()
+
+
+# -- where runs are made ---------------------------------------------------------------------------
+
+
+def _die_with_parent() -> None:
+    """In a worker: stop when the main process is gone, so that a new one finds the folders at rest."""
+
+    def watch():
+        multiprocessing.parent_process().join()
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
+@contextmanager
+def local(jobs: int) -> Iterator[Submit]:
+    """Processes of this machine."""
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    context = multiprocessing.get_context("spawn")
+    pool = ProcessPoolExecutor(jobs, mp_context=context, initializer=_die_with_parent)
+    try:
+        yield pool.submit
+    finally:
+        pool.shutdown(wait=False, cancel_futures=True)
+
+
+@contextmanager
+def ray(jobs: int) -> Iterator[Submit]:
+    """Ray's cluster, where one is running; else one of this machine."""
+    try:
+        import ray
+    except ImportError as error:
+        raise ImportError('the launcher ray needs Ray: pip install "textgym[ray]"') from error
+    variables = {"OMP_NUM_THREADS": "1", "TOKENIZERS_PARALLELISM": "false", "PYTHONPATH": os.getcwd()}
+    ray.init(num_cpus=jobs if "RAY_ADDRESS" not in os.environ else None, runtime_env={"env_vars": variables})
+
+    @functools.cache
+    def remote(call):
+        return ray.remote(num_cpus=1)(call)
+
+    try:
+        yield lambda call, *arguments: remote(call).remote(*arguments).future()
+    finally:
+        ray.shutdown()
+
+
+LAUNCHERS = {"local": local, "ray": ray}

@@ -1,0 +1,154 @@
+"""Figures from records: every run thin, the interquartile mean thick, its interval a band; and the last scores.
+
+Colours are Okabe and Ito's, which the colour-blind tell apart; each arm has its own dashes and marker, for print.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from experiments.analysis import Analysis
+from experiments.records import Record
+from experiments.registry import Experiment, arm_of
+from experiments.statistics import iqm
+
+COLOURS = ("#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#8C510A", "#000000")
+DASHES = ("-.", (0, (1, 1)), (0, (5, 1, 1, 1, 1, 1)), (0, (8, 2)), (0, (3, 1)), (0, (1, 3)))
+MARKERS = "D^vPX*"
+# the same in every figure
+KNOWN = {
+    "delta": ("#0072B2", "-", "o"),
+    "terminal": ("#D55E00", "--", "s"),
+    "copy_prompt": ("black", ":", "|"),
+    "warm_start": ("0.45", "-.", "|"),
+    "random": ("0.6", (0, (1, 4)), "|"),
+}
+
+
+def draw(experiment: Experiment, records: Sequence[Record], folder: Path) -> list[Path]:
+    """``<name>-curves`` and ``<name>-scores``, each as .png and .svg. The same records give the same bytes."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    import matplotlib.pyplot as plt
+
+    folder.mkdir(parents=True, exist_ok=True)
+    written = []
+    look = {"svg.hashsalt": "textgym", "svg.fonttype": "none", "font.size": 9, "axes.spines.top": False}
+    with plt.rc_context({**look, "axes.spines.right": False}):
+        analysis = Analysis(experiment, records)
+        for name, figure in (("curves", _curves(plt, analysis)), ("scores", _scores(plt, analysis))):
+            if figure is None:
+                continue
+            for kind in ("png", "svg"):
+                path = folder / f"{experiment.name}-{name}.{kind}"
+                metadata = {"Date": None} if kind == "svg" else {"Software": None}
+                figure.savefig(path, dpi=130, metadata=metadata)
+                written.append(path)
+            plt.close(figure)
+    return written
+
+
+def _style(analysis: Analysis, arm: str) -> dict:
+    """Colour, dashes and marker of an arm: the same in every panel."""
+    if arm in KNOWN:
+        styles = KNOWN[arm]
+    else:
+        place = [each for each in analysis.arms if each not in KNOWN].index(arm) % len(COLOURS)
+        styles = (COLOURS[place], DASHES[place], MARKERS[place])
+    return dict(zip(("color", "linestyle", "marker"), styles, strict=True))
+
+
+def _curves(plt, analysis: Analysis):
+    """A row of panels a column of the evaluations; None where no arm has a curve."""
+    columns, panels = analysis.experiment.columns, analysis.panels
+    if not any(analysis.is_curve(arm) for arms in panels.values() for arm in arms):
+        return None
+    side_by_side = len(panels) == 1
+    shape = (1, len(columns)) if side_by_side else (len(columns), len(panels))
+    size = (4.6 * shape[1] + 0.4, 3.3 * shape[0] + 0.9)
+    figure, grid = plt.subplots(*shape, figsize=size, layout="constrained", squeeze=False)
+    for across, (panel, arms) in enumerate(panels.items()):
+        for down, (column, title) in enumerate(columns.items()):
+            axes = grid[0, down] if side_by_side else grid[down, across]
+            _panel(axes, analysis, arms, column)
+            axes.set_title(title if side_by_side else panel, fontsize=9)
+            if not side_by_side and across == 0:
+                axes.set_ylabel(title)
+            if side_by_side or down == len(columns) - 1:
+                axes.set_xlabel("tokens of training")
+    handles = {label: h for axes in grid.flat for h, label in zip(*axes.get_legend_handles_labels(), strict=True)}
+    figure.legend(handles.values(), handles, frameon=False, loc="outside lower center", ncols=min(4, len(handles)))
+    figure.suptitle(analysis.title, fontsize=10)
+    return figure
+
+
+def _panel(axes, analysis: Analysis, arms: Sequence[str], column: str) -> None:
+    first = np.inf
+    for arm in arms:
+        runs = analysis.runs(arm)
+        curves = [run.curve(column) for run in runs]
+        if not runs or all(np.isnan(curve).all() for curve in curves):
+            continue
+        style = {**_style(analysis, arm_of(arm)), "markersize": 3}
+        if not analysis.is_curve(arm):
+            height = iqm(np.array([curve[-1] for curve in curves]))
+            axes.axhline(height, label=arm_of(arm), linewidth=1.4, color=style["color"], linestyle=style["linestyle"])
+            continue
+        for run, curve in zip(runs, curves, strict=True):
+            axes.plot(run.tokens, curve, color=style["color"], alpha=0.25, linewidth=0.6)
+        tokens, middle, low, high = analysis.curve(arm, column)
+        axes.plot(tokens, middle, label=arm_of(arm), linewidth=2.0, **style)
+        axes.fill_between(tokens, low, high, color=style["color"], alpha=0.15, linewidth=0)
+        first = min(first, tokens[tokens > 0].min())
+    if np.isfinite(first):
+        axes.set_xscale("symlog", linthresh=first, linscale=0.4)
+        axes.set_xticks([0.0, *(t for t in 10.0 ** np.arange(8) if first <= t <= axes.get_xlim()[1])])
+        axes.xaxis.set_major_formatter(
+            lambda x, _: f"{x / 1e6:g}M" if x >= 1e6 else f"{x / 1e3:g}k" if x >= 1e3 else f"{x:g}"
+        )
+    axes.grid(alpha=0.25, linewidth=0.5)
+
+
+def _scores(plt, analysis: Analysis):
+    """Left the score of each run, right the differences to the primary comparison's control, with their intervals."""
+    panels = analysis.panels
+    height = 0.9 + 0.36 * sum(len(arms) + 1 for arms in panels.values())
+    figure, (left, right) = plt.subplots(1, 2, figsize=(9.6, height), layout="constrained", sharey=True)
+    control, places, labels, at = analysis.experiment.primary.control, [], [], 0.0
+    for panel, arms in panels.items():
+        if panel:
+            left.text(0.0, at - 0.1, panel, transform=left.get_yaxis_transform(), weight="bold", va="center")
+            at += 0.8
+        for arm in arms:
+            scores = analysis.scores(arm)
+            if not len(scores):
+                continue
+            style = _style(analysis, arm_of(arm))
+            left.plot(scores, np.full(len(scores), at), style["marker"], color=style["color"], alpha=0.45, markersize=4)
+            middle, (low, high) = analysis.estimate(arm)
+            left.plot([low, high], [at, at], color=style["color"], linewidth=2)
+            left.plot(middle, at, "|", color=style["color"], markersize=14, markeredgewidth=2.5)
+            pair = analysis.difference(arm, control, panel)
+            if pair is not None and analysis.experiment.settings[arm]["agent"] != "baseline":
+                far = np.isfinite(pair.interval).all()
+                right.plot(pair.differences, np.full(len(pair.differences), at), ".", color=style["color"], alpha=0.45)
+                if far:
+                    right.plot(pair.interval, [at, at], color=style["color"], linewidth=2)
+                right.plot(pair.mean, at, "|", color=style["color"], markersize=14, markeredgewidth=2.5)
+            places.append(at)
+            labels.append(arm_of(arm))
+            at += 1.0
+        at += 0.4
+    left.set_yticks(places, labels)
+    left.invert_yaxis()
+    right.axvline(0.0, color="black", linewidth=0.8)
+    left.set_xlabel("score of each run; IQM, 95 % bootstrap interval")
+    right.set_xlabel(f"minus {control}, paired by seed; mean, 95 % studentised interval")
+    for axes in (left, right):
+        axes.grid(axis="x", alpha=0.25, linewidth=0.5)
+    figure.suptitle(analysis.title, fontsize=10)
+    return figure

@@ -1,0 +1,202 @@
+"""Records: what came of a run, one file each, written whole; and the reader that lets nothing else into a figure.
+
+A record is gzipped JSON lines: a header (format, experiment, arm, seed, id, settings, versions, fingerprint of the
+data, ...), one line an evaluation, and a closing line with their number and the SHA-256 of all lines before it.
+"""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import json
+import zlib
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from agents.files import replacing
+from experiments.registry import Experiment, Run
+
+FORMAT = "textgym-record-1"
+SUFFIX = ".jsonl.gz"
+
+
+class RecordError(ValueError):
+    """Records that must not enter a figure; each problem is a line and names its file."""
+
+    def __init__(self, problems: Sequence[str]):
+        super().__init__("\n  ".join(["records that cannot be used:", *problems]))
+        self.problems = list(problems)
+
+
+@dataclass(frozen=True)
+class Record:
+    """What came of a run.
+
+    Attributes:
+        path: its file.
+        header: see the module.
+        evaluations: dicts of ``tokens`` (of the run so far), ``greedy`` and ``sampled`` (mean true scores), ``return``,
+            ``terms`` (what each term of the reward paid), ``length`` (tokens), ``entropy`` and ``kl`` (nats, of the
+            last update), ``wall_s``, ... ; None: the agent has none.
+    """
+
+    path: Path
+    header: dict[str, Any]
+    evaluations: list[dict[str, Any]]
+
+    @property
+    def arm(self) -> str:
+        return self.header["arm"]
+
+    @property
+    def seed(self) -> int:
+        return self.header["seed"]
+
+    @property
+    def tokens(self) -> np.ndarray:
+        """Of each evaluation, int64 (E,)."""
+        return np.array([row["tokens"] for row in self.evaluations])
+
+    def curve(self, column: str) -> np.ndarray:
+        """A column of the evaluations, float64 (E,); NaN where it has no value."""
+        values = [row.get(column) for row in self.evaluations]
+        return np.array([np.nan if value is None else value for value in values], float)
+
+    def last(self, column: str) -> float:
+        """The value of the last evaluation, NaN: it has none."""
+        return float(self.curve(column)[-1])
+
+
+def experiments_in(folder: Path) -> list[str]:
+    """The names of the experiments that have records there."""
+    return sorted({path.parent.name for path in folder.glob(f"*/*{SUFFIX}")})
+
+
+def path_of(folder: Path, run: Run) -> Path:
+    """Where the record of a run stands."""
+    return folder / run.experiment / f"{run.name}{SUFFIX}"
+
+
+def write(path: Path, header: dict[str, Any], evaluations: Sequence[dict[str, Any]]) -> None:
+    """A record, whole or not at all. The same lines give the same bytes."""
+    lines = [json.dumps(line) for line in ({"format": FORMAT, **header}, *evaluations)]
+    digest = hashlib.sha256("\n".join(lines).encode()).hexdigest()
+    lines.append(json.dumps({"evaluations": len(evaluations), "sha256": digest}))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with replacing(path) as file:
+        file.write(gzip.compress(("\n".join(lines) + "\n").encode(), mtime=0))
+
+
+def read(path: Path) -> Record:
+    """A record.
+
+    Raises:
+        RecordError: it is cut, changed, or no record at all.
+    """
+    try:
+        lines = gzip.decompress(path.read_bytes()).decode().splitlines()
+        values = [json.loads(line) for line in lines]
+    except (OSError, EOFError, zlib.error, ValueError) as error:
+        raise RecordError([f"{path}: damaged ({error})"]) from error
+    if len(values) < 2 or not all(isinstance(v, dict) for v in values) or values[0].get("format") != FORMAT:
+        raise RecordError([f"{path}: no record of format {FORMAT}"])
+    header, *evaluations, end = values
+    if end.get("evaluations") != len(evaluations):
+        raise RecordError([f"{path}: cut: it ends without its closing line of {len(evaluations)} evaluations"])
+    if end["sha256"] != hashlib.sha256("\n".join(lines[:-1]).encode()).hexdigest():
+        raise RecordError([f"{path}: changed: its lines are not those of its checksum"])
+    return Record(path, header, evaluations)
+
+
+def read_experiment(folder: Path, experiment: Experiment, partial: bool = False) -> list[Record]:
+    """The records of all runs of an experiment, and of nothing else, in the order of its runs.
+
+    Those of later seeds than the experiment has are left out.
+
+    Args:
+        folder: has a folder of each experiment.
+        partial: runs without a record are left out, instead of refused. All else is refused all the same.
+
+    Raises:
+        RecordError: every record that is damaged, of another experiment, arm, seed or of other settings, there twice,
+            missing, of other data than the rest, or not of the warm start of its seed.
+    """
+    expected = {run.name: run for run in experiment.runs()}
+    problems, found = [], {}
+    for path in sorted((folder / experiment.name).glob(f"*{SUFFIX}")):
+        try:
+            record = read(path)
+            seeds = max(experiment.seeds, record.seed + 1)
+            if problem := _foreign(record, {run.name: run for run in replace(experiment, seeds=seeds).runs()}):
+                problems.append(problem)
+            elif record.seed < experiment.seeds:
+                found[path.name.removesuffix(SUFFIX)] = record
+        except RecordError as error:
+            problems += error.problems
+    refused = {Path(problem.partition(": ")[0]).name for problem in problems}
+    if not partial:
+        problems += [
+            f"{folder / experiment.name / name}{SUFFIX}: missing: arm {run.arm}, seed {run.seed} has not been run"
+            for name, run in expected.items()
+            if name not in found and f"{name}{SUFFIX}" not in refused
+        ]
+    records = [found[name] for name in expected if name in found]
+    problems += _other_data(records) + _other_start(records)
+    if problems:
+        raise RecordError(problems)
+    return records
+
+
+def _foreign(record: Record, expected: dict[str, Run]) -> str | None:
+    """What is wrong with a whole record among those of an experiment."""
+    header, path = record.header, record.path
+    by_id = {run.id: run for run in expected.values()}
+    run = expected.get(path.name.removesuffix(SUFFIX))
+    if header["id"] in by_id and (run is None or header["id"] != run.id):
+        return f"{path}: a second record of {by_id[header['id']].name}, under another name"
+    if run is None:
+        return f"{path}: foreign: {header['experiment']}, arm {header['arm']}, seed {header['seed']} is no run of these"
+    if header["id"] != run.id:
+        given = header["settings"]
+        keys = sorted({*given, *run.settings})
+        changed = [
+            f"{k} was {given.get(k)!r}, is {run.settings.get(k)!r}" for k in keys if given.get(k) != run.settings.get(k)
+        ]
+        what = "; ".join(changed) or f"of {header['experiment']}, arm {header['arm']}, seed {header['seed']}"
+        return f"{path}: of another run than this experiment's: {what}"
+    return None
+
+
+def _other_data(records: Sequence[Record]) -> list[str]:
+    """Records of an environment whose data (text, vocabulary) is not that of most of its records."""
+    by_env: dict[str, dict[Any, list[Record]]] = defaultdict(lambda: defaultdict(list))
+    for record in records:
+        settings = record.header["settings"]
+        env = json.dumps([settings.get("env"), settings.get("env_kwargs")])
+        by_env[env][record.header["fingerprint"]].append(record)
+    problems = []
+    for fingerprints in by_env.values():
+        usual = max(fingerprints, key=lambda each: len(fingerprints[each]))
+        problems += [
+            f"{r.path}: of other data: fingerprint {found}, of {len(fingerprints[usual])} others {usual}"
+            for found, each in fingerprints.items()
+            if found != usual
+            for r in each
+        ]
+    return problems
+
+
+def _other_start(records: Sequence[Record]) -> list[str]:
+    """Records of runs that did not start from the checkpoint of their seed."""
+    left = {(record.arm, record.seed): record.header["policy"] for record in records}
+    problems = []
+    for record in records:
+        init = record.header["settings"].get("init")
+        if init and left.get((init, record.seed), record.header["init"]) != record.header["init"]:
+            problems.append(f"{record.path}: it did not start from the policy of {init}-s{record.seed}, but another")
+    return problems

@@ -1,0 +1,206 @@
+"""The report, Markdown and one self-contained HTML page, from records alone; every number names its records."""
+
+from __future__ import annotations
+
+import html
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from agents.files import replacing
+from experiments import plots
+from experiments.analysis import CLAIM, Analysis
+from experiments.records import SUFFIX, Record, read_experiment
+from experiments.registry import Experiment, arm_of
+from experiments.scores import mean_greedy
+
+
+@dataclass(frozen=True)
+class Section:
+    """One experiment: what both pages say."""
+
+    experiment: Experiment
+    verdict: str
+    tables: list[tuple[str, list[str], list[list[str]]]]  # caption, titles, rows
+    figures: list[Path]  # .svg
+    notes: list[str]
+    files: list[str] = field(default_factory=list)
+
+
+def write(experiments: Sequence[Experiment], folder: Path, *, partial: bool = False) -> list[Path]:
+    """report.md, report.html and figures/ in ``folder``, from its records/.
+
+    Args:
+        partial: see :func:`~experiments.records.read_experiment`.
+
+    Raises:
+        RecordError: records that cannot be used, all of them by name.
+    """
+    sections = []
+    for experiment in experiments:
+        found = read_experiment(folder / "records", experiment, partial)
+        if found:
+            figures = plots.draw(experiment, found, folder / "figures")
+            sections.append(section(experiment, found, [path for path in figures if path.suffix == ".svg"]))
+    pages = {"report.md": markdown(sections), "report.html": page(sections, folder)}
+    for name, text in pages.items():
+        with replacing(folder / name) as file:
+            file.write(text.encode())
+    return [folder / name for name in pages]
+
+
+def section(experiment: Experiment, records: Sequence[Record], figures: list[Path]) -> Section:
+    """What the records of one experiment say."""
+    analysis = Analysis(experiment, records)
+    missing = [run.name for run in experiment.runs() if (run.arm, run.seed) not in {(r.arm, r.seed) for r in records}]
+    notes = [f"Not run: {', '.join(missing)}."] if missing else []
+    beyond = {path.name for path in records[0].path.parent.glob(f"*{SUFFIX}")} - {r.path.name for r in records}
+    if beyond:
+        notes.append(f"{len(beyond)} more records, of seeds from {experiment.seeds} on, are there and are not used.")
+    notes.append(
+        "Score: what the experiment judges a run by (IQM: interquartile mean over seeds; 95 % stratified bootstrap). "
+        "Differences are paired by seed: mean, 95 % studentised bootstrap interval, two-sided sign-flip p. Only the "
+        f"primary comparison was declared beforehand; all others, and any with fewer than {CLAIM} seeds, are "
+        "exploratory. "
+        "Collapsed: the last greedy score is below half of the run's best (exact interval of the share)."
+    )
+    notes.append(_sources(records))
+    hours = sum(record.header["seconds"] for record in records) / 3600
+    notes.append(f"{len(records)} runs, {hours:.2f} core-hours.")
+    files = [f"{r.path.name}: id {r.header['id']}, data {r.header['fingerprint']}" for r in records]
+    tables = [_arms(analysis), _differences(analysis)]
+    return Section(experiment, analysis.verdict(), tables, figures, notes, files)
+
+
+def _arms(analysis: Analysis) -> tuple[str, list[str], list[list[str]]]:
+    titles = [
+        "arm",
+        "seeds",
+        "score (IQM)",
+        "95 %",
+        "greedy",
+        "sampled",
+        "mean of curve",
+        "entropy",
+        "length",
+        "collapsed",
+    ]
+    rows = []
+    for arm in analysis.experiment.settings:
+        runs = analysis.runs(arm)
+        if not runs:
+            continue
+        middle, (low, high) = analysis.estimate(arm)
+        count, of, (least, most) = analysis.collapses(arm)
+        means = [_mean(run.last(name) for run in runs) for name in ("greedy", "sampled")]
+        others = [_mean(run.last(name) for run in runs) for name in ("entropy", "length")]
+        curve = f"{mean_greedy(runs).mean():.4f}" if analysis.is_curve(arm) else ""
+        collapse = f"{count} of {of} [{least:.2f}, {most:.2f}]" if analysis.is_curve(arm) else ""
+        rows.append(
+            [arm, str(len(runs)), f"{middle:.4f}", f"[{low:.4f}, {high:.4f}]", *means, curve, *others, collapse]
+        )
+    return "Arms (greedy, sampled, entropy, length: means of the last evaluations)", titles, rows
+
+
+def _differences(analysis: Analysis) -> tuple[str, list[str], list[list[str]]]:
+    primary = analysis.experiment.primary
+    titles = ["comparison", "difference", "95 %", "p", "pairs", "P(better)"]
+    rows = []
+    for panel in analysis.panels:
+        for arm in analysis.panels[panel]:
+            found = analysis.difference(arm, primary.control, panel)
+            if found is None:
+                continue
+            low, high = found.interval
+            where = f"{panel}: " if panel else ""
+            bold = "**" if arm_of(arm) == primary.arm and primary.panel in (None, panel) else ""
+            rows.append([
+                f"{bold}{where}{found.arm} - {found.control}{bold}", f"{found.mean:+.4f}", f"[{low:+.4f}, {high:+.4f}]",
+                f"{found.p:.3g}", str(len(found.differences)), f"{found.improvement:.2f}",
+            ])  # fmt: skip
+    return f"Differences to {primary.control}, by seed", titles, rows
+
+
+def _mean(values) -> str:
+    given = [value for value in values if np.isfinite(value)]
+    return f"{np.mean(given):.4f}" if given else ""
+
+
+def _sources(records: Sequence[Record]) -> str:
+    """Versions and data that the records name."""
+    versions = {", ".join(f"{k} {v}" for k, v in (r.header["versions"] or {}).items()) for r in records}
+    data = sorted({str(r.header["fingerprint"]) for r in records if r.header["fingerprint"]})
+    return f"Data and vocabulary {', '.join(data) or 'none'}; {' / '.join(sorted(versions - {''})) or 'no versions'}."
+
+
+# -- the pages -------------------------------------------------------------------------------------
+
+INTRODUCTION = (
+    "Written by `python -m experiments report` from the records alone. True scores, never what was paid; fixed "
+    "validation episodes, the same for every arm and seed."
+)
+
+
+def markdown(sections: Sequence[Section]) -> str:
+    """The report as Markdown, figures beside it."""
+    lines = ["# Experiments", "", INTRODUCTION, ""]
+    lines += [f"- [{s.experiment.name}](#{s.experiment.name}): {s.verdict}" for s in sections]
+    for each in sections:
+        lines += ["", f"## {each.experiment.name}", "", each.experiment.page, "", each.verdict, ""]
+        lines += [f"![{path.stem}](figures/{path.with_suffix('.png').name})\n" for path in each.figures]
+        for caption, titles, rows in each.tables:
+            lines += [f"{caption}:", "", "| " + " | ".join(titles) + " |", "|" + "---|" * len(titles)]
+            lines += ["| " + " | ".join(row) + " |" for row in rows] + [""]
+        lines += [note + "\n" for note in each.notes]
+        lines += [f"<details><summary>Its {len(each.files)} records</summary>", ""]
+        lines += [f"- `records/{each.experiment.name}/{file}`" for file in each.files] + ["", "</details>"]
+    return "\n".join(lines) + "\n"
+
+
+STYLE = """
+body { font: 16px/1.5 system-ui, sans-serif; max-width: 62rem; margin: 2rem auto; padding: 0 1rem; color: #222; }
+table { border-collapse: collapse; margin: .5rem 0 1.5rem; font-variant-numeric: tabular-nums; font-size: .85rem; }
+th, td { border-bottom: 1px solid #ddd; padding: .25rem .6rem; text-align: left; white-space: nowrap; }
+.wide { overflow-x: auto; } svg { max-width: 100%; height: auto; } .verdict { border-left: 4px solid #0072B2;
+padding-left: .8rem; } pre { white-space: pre-wrap; font: inherit; } details { font-size: .8rem; }
+"""
+
+
+def page(sections: Sequence[Section], folder: Path) -> str:
+    """The report as one HTML page that needs no other file."""
+    parts = [
+        "<!doctype html><html lang='en'><meta charset='utf-8'><title>Experiments</title>",
+        f"<meta name='viewport' content='width=device-width'><style>{STYLE}</style><h1>Experiments</h1>",
+        f"<p>{_inline(INTRODUCTION)}</p><ul>",
+        *(f"<li><a href='#{s.experiment.name}'>{s.experiment.name}</a>: {_inline(s.verdict)}</li>" for s in sections),
+        "</ul>",
+    ]
+    for each in sections:
+        parts += [
+            f"<h2 id='{each.experiment.name}'>{each.experiment.name}</h2><pre>{_inline(each.experiment.page)}</pre>"
+        ]
+        parts += [f"<p class='verdict'>{_inline(each.verdict)}</p>"]
+        parts += [_svg(path) for path in each.figures]
+        for caption, titles, rows in each.tables:
+            head = "".join(f"<th>{_inline(title)}</th>" for title in titles)
+            body = "".join("<tr>" + "".join(f"<td>{_inline(c)}</td>" for c in row) + "</tr>" for row in rows)
+            parts += [f"<p>{_inline(caption)}:</p><div class='wide'><table><tr>{head}</tr>{body}</table></div>"]
+        parts += [f"<p>{_inline(note)}</p>" for note in each.notes]
+        files = "".join(f"<li>{_inline(f'records/{each.experiment.name}/{file}')}</li>" for file in each.files)
+        parts += [f"<details><summary>Its {len(each.files)} records</summary><ul>{files}</ul></details>"]
+    return "\n".join(parts) + "\n"
+
+
+def _svg(path: Path) -> str:
+    """A figure to stand in the page; its ids are made its own, since all figures share the page's."""
+    text = re.sub(r"^.*?(?=<svg)", "", path.read_text(), flags=re.DOTALL)
+    return re.sub(r'(id="|#)', rf"\g<1>{path.stem}-", text)
+
+
+def _inline(text: str) -> str:
+    """**bold** and `code`."""
+    text = re.sub(r"\*\*(.+?)\*\*", r"<b>\1</b>", html.escape(text))
+    return re.sub(r"`+(.+?)`+", r"<code>\1</code>", text)

@@ -1,0 +1,40 @@
+"""What does your own reward buy, against all controls? (--reward pkg.module:MyReward --env ID)
+
+Hypothesis: after the same warm start and the same tokens, training on the reward leads to a higher true score (greedy)
+than paying the true score at the end (Terminal).
+
+Controls: copying the prompt; the warm start as it is, and sampled at its best temperature; as many tokens of likelihood
+training; the true score paid as it changes (Delta); a constant. The environment needs references, for the warm start.
+
+Refuted where the interval of mine - terminal (paired by seed) lies below 0. The reward is a name, JSON, or an object of
+a module that can be imported from here; a reward that is not the true score is judged by the true score all the same.
+"""
+
+from experiments import designs, scores
+from experiments.registry import Comparison
+from textgym.registration import full_id
+
+TAGS = ("transformer", "mine")
+BUDGET = 60_000
+SEEDS = 5
+
+
+def SETTINGS(reward="delta:chrf", env="textgym/Spelling-v0"):  # noqa: N802 - the name that all experiments have
+    return designs.from_one_warm_start(
+        full_id(env),
+        {"terminal": "terminal", "delta": "delta", "constant": "constant", "mine": reward},
+        budget=BUDGET,
+        updates=400,
+        eval_episodes=300,
+        network={"layers": 2, "width": 64},
+        trainer={"algo": "ppo", "gamma": 1.0, "learning_rate": 2e-4, "minibatch": 512, "entropy_weight": 0.0},
+    )
+
+
+SECONDS = {
+    "copy_prompt": 2, "warm_start": 20, "tuned_temperature": 5, "more_likelihood": 10,
+    "terminal": 20, "delta": 20, "constant": 20, "mine": 20,
+}  # fmt: skip
+SMOKE = designs.SMOKE
+PRIMARY = Comparison("mine", "terminal")
+score = scores.last_greedy
