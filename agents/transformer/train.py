@@ -81,9 +81,10 @@ def _train(args: TrainArgs, settings: dict[str, Any], world: World, device: torc
     if args.compile:
         policy.compile_step()
     checkpoints = Checkpoints(folder, config, args.sampling, world)
-    resuming = world.once(lambda: _open(args, folder, config))
+    resuming = world.once(lambda: args.resume and (folder / "last.pt").exists())
     if args.init is not None and not resuming:
         load_into(policy, args.init, config)
+    world.once(lambda: _open(args, folder, config, resuming))
     if world.rank:  # dropout of its own
         torch.manual_seed(args.seed + (world.rank << 32))
     with tqdm(total=args.steps, unit="tok", disable=not args.progress or world.rank > 0, dynamic_ncols=True) as bar:
@@ -101,14 +102,12 @@ def _train(args: TrainArgs, settings: dict[str, Any], world: World, device: torc
     return Result(folder, checkpoints.history, checkpoints.best, folder / "best.pt")
 
 
-def _open(args: TrainArgs, folder: Path, config: dict[str, Any]) -> bool:
-    """Make the folder this run's; whether it goes on with what is there."""
+def _open(args: TrainArgs, folder: Path, config: dict[str, Any], resuming: bool) -> None:
+    """Make the folder this run's, which goes on with what is there or begins anew."""
     claim(folder, config, IDENTITY, resume=args.resume, overwrite=args.overwrite)
-    resuming = args.resume and (folder / "last.pt").exists()
     if not resuming:
         clear(folder, "last.pt", "best.pt")
     write_json(folder / "config.json", config)
-    return resuming
 
 
 def _pretrain(args: TrainArgs, task, policy: Policy, bar: tqdm) -> None:
