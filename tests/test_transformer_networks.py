@@ -270,7 +270,7 @@ def test_the_command_exports_what_was_trained(tmp_path):
         (
             "networks:NeedsMore",
             {},
-            "the network 'networks:NeedsMore' needs depth, but is given vocabulary_size, columns",
+            "the network 'networks:NeedsMore' needs depth, but is given vocabulary_size,",
         ),
         ("networks:make", {}, "'networks:make' is no network: a class that extends agents.transformer.policy.Policy"),
         ("lstm", {"heads": 2}, "heads=2: the network 'lstm' has no heads; it takes layers, width, dropout"),

@@ -222,9 +222,9 @@ class AlignedRows(Cache):
         """The keys and values of the texts, of what the policy keeps of them."""
         return kept
 
+    @abstractmethod
     def read_next(self, ids: Tensor, held: Tensor, positions: Tensor) -> Tensor:
-        """Outputs (n, 1, d) of one more token (n, 1)."""
-        raise NotImplementedError
+        """Outputs (n, 1, d) of one more token, ids and positions (n, 1); ``held`` (n, C): which columns a text has."""
 
 
 # -- folders ---------------------------------------------------------------------------------------
