@@ -66,25 +66,20 @@ class OwnTerms:
 
     def pay(self, rollout: Rollout, batch: Batch) -> tuple[Batch, dict[str, float]]:
         """The rollout's tokens ``batch`` with what they are paid here; means over the texts that have ended."""
+        drawn = torch.ones_like(batch.rewards) if batch.forced is None else (~batch.forced).float()
         terms: dict[str, Tensor] = {}  # of each token (M,)
-        log_ratio, beta = None, self.kl.value
+        seen = {}
         if self.reference is not None:
             batch = reference_log_probs(self.reference, batch, self.args.behaviour, self.args.minibatch)
-            log_ratio = batch.log_probs - batch.reference_log_probs
+            log_ratio, beta = drawn * (batch.log_probs - batch.reference_log_probs), self.kl.value
             if self.args.kl_in == "reward":
                 terms["kl"] = -beta * log_ratio
-        if self.counts is not None:
-            terms["bonus"] = self.args.bonus_weight * self.counts.visit(batch).rsqrt()
-        seen = {}
-        for name, term in terms.items():
-            term = terms[name] = term if batch.forced is None else torch.where(batch.forced, 0.0, term)
-            seen[f"term_{name}"] = self._of_texts(name, term, rollout, batch)
-        if log_ratio is not None:
-            log_ratio = log_ratio if batch.forced is None else torch.where(batch.forced, 0.0, log_ratio)
-            seen["text_kl"] = self._of_texts("log_ratio", log_ratio, rollout, batch)
-            seen["kl_weight"] = beta
+            seen = {"text_kl": self._of_texts("log_ratio", log_ratio, rollout, batch), "kl_weight": beta}
             if rollout.finished:
                 self.kl.observe(seen["text_kl"], len(rollout.finished))
+        if self.counts is not None:
+            terms["bonus"] = drawn * self.args.bonus_weight * self.counts.visit(batch).rsqrt()
+        seen |= {f"term_{name}": self._of_texts(name, term, rollout, batch) for name, term in terms.items()}
         own = sum(terms.values(), torch.zeros_like(batch.rewards))
         return replace(batch, own_rewards=own), seen if rollout.finished else {}
 
