@@ -92,13 +92,13 @@ def teacher(tmp_path_factory):
 
 @pytest.mark.parametrize("texts, kind", [("references", "forward"), ("teacher", "forward"), ("student", "reverse")])
 def test_a_student_learns_what_the_teacher_says(teacher, texts, kind, tmp_path):
-    settings = {"layers": 1, "width": 16, "heads": 2, "updates": 250, "learning_rate": 1e-2, "eval_episodes": 20}
+    settings = {"layers": 1, "width": 24, "heads": 2, "updates": 300, "learning_rate": 5e-3, "eval_episodes": 20}
     settings |= {"texts": texts, "divergence": kind, "folder": tmp_path / "student", "device": "cpu"}
     args = DistillArgs(teacher, **settings, progress=False)
     result = distill(args)
     assert result.best_score > 0.6
     student, config = load_policy(result.best)
-    assert student.config.width == 16 and config["distilled"]["teacher"] == str(teacher)
+    assert student.config.width == 24 and config["distilled"]["teacher"] == str(teacher)
     with pytest.raises(ValueError, match="has a run already"):
         distill(args)
 

@@ -69,28 +69,24 @@ class OwnTerms:
     def pay(self, rollout: Rollout, batch: Batch) -> tuple[Batch, dict[str, float]]:
         """The rollout's tokens ``batch`` with what they are paid here; means over the texts that have ended."""
         terms: dict[str, Tensor] = {}  # of each token (M,)
-        log_ratio, beta = None, self.kl.value
+        sums = {"texts": float(len(rollout.finished))}
+        beta = self.kl.value
         if self.reference is not None:
             batch = reference_log_probs(self.reference, batch, self.args.behaviour, self.args.minibatch)
-            log_ratio = batch.log_probs - batch.reference_log_probs
+            log_ratio = of_drawn(batch, batch.log_probs - batch.reference_log_probs)
             if self.args.kl_in == "reward":
                 terms["kl"] = -beta * log_ratio
-        if self.counts is not None:
-            terms["bonus"] = self.args.bonus_weight * self.counts.visit(batch, self.world).rsqrt()
-        sums = {"texts": float(len(rollout.finished))}
-        for name, term in terms.items():
-            term = terms[name] = term if batch.forced is None else torch.where(batch.forced, 0.0, term)
-            sums[f"term_{name}"] = self._of_texts(name, term, rollout, batch)
-        if log_ratio is not None:
-            log_ratio = log_ratio if batch.forced is None else torch.where(batch.forced, 0.0, log_ratio)
             sums["text_kl"] = self._of_texts("log_ratio", log_ratio, rollout, batch)
+        if self.counts is not None:
+            terms["bonus"] = of_drawn(batch, self.args.bonus_weight * self.counts.visit(batch, self.world).rsqrt())
+        sums |= {f"term_{name}": self._of_texts(name, term, rollout, batch) for name, term in terms.items()}
         batch = replace(batch, own_rewards=sum(terms.values(), torch.zeros_like(batch.rewards)))
         sums = self.world.add(sums)
         texts = sums.pop("texts")
         if not texts:
             return batch, {}
-        seen = {name: paid / texts for name, paid in sums.items()}
-        if log_ratio is not None:
+        seen = {name: total / texts for name, total in sums.items()}
+        if self.reference is not None:
             seen["kl_weight"] = beta
             self.kl.observe(seen["text_kl"], texts)
         return batch, seen
@@ -120,3 +116,8 @@ class OwnTerms:
         if self.counts is not None:
             self.counts.cells = state["counts"].to(self.device)
         self.open = {name: sums.to(self.device) for name, sums in open.items()}
+
+
+def of_drawn(batch: Batch, term: Tensor) -> Tensor:
+    """A term (M,) of the tokens that were drawn, 0 of those that were forced."""
+    return term if batch.forced is None else term.masked_fill(batch.forced, 0.0)
