@@ -77,6 +77,12 @@ def test_the_files_of_a_run(run):
     )
 
 
+def test_a_run_in_bfloat16(tmp_path):
+    run = train(quick(tmp_path / "run", precision="bfloat16", pretrain=200, pretrain_lr=5e-3, kl_weight=0.1))
+    assert run.evaluations[-1]["score"] > run.evaluations[0]["score"]
+    assert all(each.dtype == torch.float32 for each in read_checkpoint(run.folder / "last.pt")["policy"].values())
+
+
 @pytest.mark.parametrize(
     "changes",
     [

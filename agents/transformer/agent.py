@@ -54,7 +54,8 @@ class PolicyAgent:
         tokens = observations["tokens"] if isinstance(observations, Mapping) else observations
         training = self.policy.training
         self.policy.eval()
-        logits, _ = self.policy.heads(self._read(torch.from_numpy(tokens.astype(np.int64)).to(self.policy.device)))
+        with self.policy.autocast():
+            logits, _ = self.policy.heads(self._read(torch.from_numpy(tokens.astype(np.int64)).to(self.policy.device)))
         self.policy.train(training)
         support = torch.from_numpy(action_masks).to(logits.device)
         if self.sampling is None:

@@ -48,6 +48,9 @@ class Decoder(Policy):
     It reads windows that are left-aligned: BEGIN, prompt and text without padding between them, each token in its
     place (columns count the padding before the prompt, places do not). So what it says of a text does not depend on how
     far the prompt is padded, and every mask is causal.
+
+    Attributes:
+        compiled: :meth:`step` is.
     """
 
     compiled = False

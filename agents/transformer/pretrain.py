@@ -53,7 +53,8 @@ def likelihood_loss(policy: Policy, tokens: Tensor, lengths: Tensor, prompt_leng
     columns = torch.arange(tokens.shape[1], device=tokens.device)
     chosen = (columns >= prompt_length) & (columns < prompt_length + lengths[:, None])  # (B, C)
     rows, columns = chosen.nonzero(as_tuple=True)
-    logits, _ = policy.heads(policy.outputs(tokens, rows, columns))
+    with policy.autocast():
+        logits, _ = policy.heads(policy.outputs(tokens, rows, columns))
     return F.cross_entropy(logits.float(), tokens[rows, columns + 1])
 
 
