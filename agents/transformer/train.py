@@ -15,6 +15,7 @@ from agents.cli import command_line, making
 from agents.files import write_json
 from agents.runs import Result, claim, clear, default_folder, due, logger, report, versions
 from agents.transformer.checkpoints import Checkpoints, load_into
+from agents.transformer.critic import fit_values
 from agents.transformer.model import Decoder, DecoderConfig
 from agents.transformer.pretrain import pretrain
 from agents.transformer.settings import IDENTITY, TrainArgs, resolve, resolve_device
@@ -83,6 +84,8 @@ def train(args: TrainArgs) -> Result:
         if resuming:
             checkpoints.restore(trainer)
         else:
+            if args.critic_start:
+                fit_values(trainer, args.critic_start)
             checkpoints.evaluate(policy, "warm_start" if args.pretrain else "start", trainer)
         _learn(args, trainer, checkpoints, bar)
     env.close()
