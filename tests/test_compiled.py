@@ -10,20 +10,22 @@ from helpers import Phrases, assert_same
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from test_bleu import by_sacrebleu, texts_in_pieces
+from test_chrf import FRAGMENTS, sacrebleus
 from test_metrics import PAIRS
 from test_structure import run
 
-import textgym
-from textgym import BLEU, EditDistance, Episode, OptimisticEditDistance, TextGenVectorEnv
+from textgym import BLEU, ROUGE, ChrF, EditDistance, Episode, OptimisticEditDistance, TextGenVectorEnv
 from textgym.metrics import compiled
 from textgym.metrics.base import _RowByRow
 from textgym.metrics.bleu import SMOOTHINGS
 from textgym.metrics.tokenization import INSIDE, SEPARATOR, SPACE, tokenization
 
+pytest.importorskip("sacrebleu")
 pytest.importorskip("numba")
 from textgym.metrics.compiled import texts as kernels  # noqa: E402 (only where numba is installed)
 from textgym.metrics.compiled.rows import CompiledRows, rules_of  # noqa: E402
 
+METRICS = [BLEU(), BLEU("zh"), ChrF(), EditDistance("word"), EditDistance(), OptimisticEditDistance()]
 TOKENIZATIONS = ("13a", "none", "char", "zh")
 EDITS = [(kind, *pair) for kind in (EditDistance, OptimisticEditDistance) for pair in PAIRS]
 
@@ -79,7 +81,7 @@ def test_edit_distance_is_the_python_codes(kind, unit, form, texts, order, nothi
 def test_edit_distance_of_long_texts_is_rapidfuzz(unit, texts):
     distance = pytest.importorskip("rapidfuzz").distance.Levenshtein.distance
     rows, three = EditDistance(unit, "distance").compiled_rows(3), np.arange(3)
-    references, texts = texts[:3], texts[3:]
+    references, texts = [text * 4 for text in texts[:3]], texts[3:]
     rows.reset(three, [Episode("", [reference]) for reference in references])
     for t in range(0, max(map(len, texts)), 7):
         values = rows.push(three, [text[t : t + 7] for text in texts], [""] * 3)
@@ -100,7 +102,16 @@ def test_bleu_is_sacrebleus_and_the_python_codes(tokenize, smooth, data, texts, 
     check_rows(metric, texts, order, lambda text, references: by_sacrebleu(metric, text, references))
 
 
-@pytest.mark.parametrize("metric", [BLEU(), BLEU("zh"), EditDistance("word"), EditDistance(), OptimisticEditDistance()])
+@pytest.mark.parametrize("whitespace", [False, True])
+@settings(deadline=None, max_examples=150)
+@given(data=st.data(), texts=st.lists(texts_in_pieces(FRAGMENTS), min_size=3, max_size=6), order=orders)
+def test_chrf_is_sacrebleus_and_the_python_codes(whitespace, data, texts, order):
+    longest, beta = data.draw(st.tuples(st.sampled_from([6, 6, 1, 2, 32]), st.sampled_from([2, 0, 0.5])))
+    arguments = {"char_order": longest, "beta": beta, "whitespace": whitespace}
+    check_rows(ChrF(**arguments), texts, order, sacrebleus(**arguments))
+
+
+@pytest.mark.parametrize("metric", METRICS)
 def test_rows_with_any_number_of_references_and_empty_ones(metric):
     some = [(), ("",), ("a b c d e", ""), ("a", "a b", "x y z"), (" \n",), ("a b c d e f g h",)]
     episodes = [Episode("", references) for references in some]
@@ -113,7 +124,7 @@ def test_rows_with_any_number_of_references_and_empty_ones(metric):
             assert values == [progress.push(piece) for progress in each]
 
 
-@pytest.mark.parametrize("metric", [BLEU(), EditDistance("word"), EditDistance(), OptimisticEditDistance()])
+@pytest.mark.parametrize("metric", METRICS)
 def test_arrays_grow_with_texts_and_references(metric):
     words = [f"w{i * i % 997}" for i in range(3000)]
     rows, two = metric.compiled_rows(2), np.arange(2)
@@ -142,11 +153,10 @@ def test_scores_of_finished_texts_are_the_python_codes(monkeypatch):
     references = ["the cat sat on the mat, it is said " * 3, "", "a"]
     texts = ["the cat sat in the mat. " * 4, "a b", ""]
     episodes = [Episode("", references[:k]) for k in range(3)]
-    scores = [metric.score_all(texts, episodes) for metric in (BLEU(), EditDistance(), OptimisticEditDistance("word"))]
+    scores = [metric.score_all(texts, episodes) for metric in METRICS]
     monkeypatch.setattr(CompiledRows, "__init__", None)  # nobody asks for compiled rows
     monkeypatch.setenv("TEXTGYM_COMPILED", "0")
-    again = [metric.score_all(texts, episodes) for metric in (BLEU(), EditDistance(), OptimisticEditDistance("word"))]
-    assert again == scores
+    assert [metric.score_all(texts, episodes) for metric in METRICS] == scores
 
 
 # -- when it is used ------------------------------------------------------------------------------------
@@ -161,10 +171,12 @@ class Mine(EditDistance):
 
 def test_many_rows_are_followed_by_compiled_code(monkeypatch):
     n = compiled.FEW_ROWS
-    for metric in (BLEU(), BLEU("zh"), EditDistance(), OptimisticEditDistance("word")):
+    for metric in METRICS:
         assert isinstance(metric.start_rows(n), CompiledRows)
         assert isinstance(metric.start_rows(n - 1), _RowByRow)
-    for metric in (BLEU(lowercase=True), BLEU("intl"), BLEU(max_order=33), Mine(), textgym.ROUGE("L")):
+    others = [BLEU(lowercase=True), BLEU("intl"), BLEU(max_order=33), Mine(), ROUGE("L"), ChrF(33)]
+    others += [ChrF(word_order=2), ChrF(lowercase=True), ChrF(eps_smoothing=True)]
+    for metric in others:
         assert isinstance(metric.start_rows(n), _RowByRow)
     monkeypatch.setenv("TEXTGYM_COMPILED", "0")
     assert isinstance(EditDistance().start_rows(n), _RowByRow)
@@ -192,7 +204,7 @@ print(json.dumps([few, "numba" in sys.modules, len(append.signatures)]))
 
 # -- environments ---------------------------------------------------------------------------------------
 
-REWARDS = ["delta:bleu", "delta:cer", "every_step:wer", "delta:optimistic_edit_distance", "terminal:bleu"]
+REWARDS = ["delta:bleu", "delta:chrf", "delta:cer", "every_step:wer", "delta:optimistic_edit_distance", "terminal:bleu"]
 
 
 def make(kind, mask=None, n=9):
@@ -224,7 +236,7 @@ def test_environments_pay_the_same(monkeypatch, kind, mask):
         monkeypatch.setenv("TEXTGYM_COMPILED", switch)
         env = make(kind, mask)
         followed = [isinstance(each.progress, CompiledRows) for each in env.state.paying.metrics.followed]
-        assert followed == [switch == "1"] * 4
+        assert followed == [switch == "1"] * 5
         results.append([env.reset(seed=0), *play(env, some_actions(env, 80))])
     assert_same(*results)
 

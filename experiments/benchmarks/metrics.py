@@ -10,40 +10,27 @@ the other, each round on fresh texts (the libraries memoise lines); in brackets 
 
 from __future__ import annotations
 
-import os
 import platform
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import rouge_score
 import sacrebleu
+import torch
 from rouge_score.rouge_scorer import RougeScorer
 from sacrebleu.metrics import BLEU as SacreBLEU
 from sacrebleu.metrics import CHRF as SacreCHRF
-from stable_baselines3 import PPO
 from tqdm import tqdm
 
-import textgym
 from experiments.benchmarks.flags import flags
-from experiments.benchmarks.prose import Rewrite, likely_actions, pair, vocabulary
+from experiments.benchmarks.metric_envs import stepping_table, training_table
+from experiments.benchmarks.metric_rows import arrays_table, rows_table
+from experiments.benchmarks.prose import pair, vocabulary
 from experiments.benchmarks.timing import Ratio
 from textgym.episode import Episode
-from textgym.metrics import (
-    BLEU,
-    ROUGE,
-    BatchProgress,
-    ChrF,
-    EditDistance,
-    Metric,
-    OptimisticEditDistance,
-    TokenBLEU,
-)
-from textgym.replay import as_rows, replay
-from textgym.sb3 import SB3VecEnv
-from textgym.sb3.encoders import policy_kwargs
+from textgym.metrics import BLEU, ROUGE, ChrF, EditDistance, Metric, OptimisticEditDistance
 
 LENGTHS = (16, 64, 256, 1024)
 PLACES = 24  # prefixes of a text that the library scores
@@ -159,168 +146,20 @@ def set_up(metrics: tuple[Metric, ...], tokens: int) -> float:
     return (time.perf_counter() - start) / len(episodes)
 
 
-def in_arrays(tokens: int, rows: int, rounds: int) -> Ratio:
-    """Seconds a token of one of ``rows`` rows: BLEU on token ids, and sacrebleu's (``tokenize="none"``) on the ids."""
-    rng, times = np.random.default_rng(tokens), np.empty((rounds, 2))
-    scorer = SacreBLEU(tokenize="none", effective_order=True)
-    known = [pair(tokens, rng) for _ in range(rows)]
-    episodes = [Episode("", (reference,)) for reference, _ in known]
-    progress = TokenBLEU().start_rows(rows, vocabulary())
-    lengths = [len(ids) for _, ids in known]
-    for r in range(rounds):
-        times[r, 0] = along_rows(progress, known, needs_text=False)
-        row = int(rng.integers(rows))
-        reference = " ".join(map(str, vocabulary().encode(episodes[row].references[0])))
-        prefixes = [" ".join(map(str, known[row][1][:t])) for t in np.linspace(1, lengths[row], PLACES).astype(int)]
-        start = time.perf_counter()
-        for prefix in prefixes:
-            scorer.sentence_score(prefix, [reference])
-        times[r, 1] = (time.perf_counter() - start) / len(prefixes)
-    return Ratio(float(np.median(times[:, 0])), float(np.median(times[:, 1])), times[:, 1] / times[:, 0])
-
-
-def along_rows(progress: BatchProgress, known: list[tuple[str, list[int]]], needs_text: bool) -> float:
-    """Seconds a token of one row; ``known``: the reference of each row and the ids that are written there."""
-    episodes = [Episode("", (reference,)) for reference, _ in known]
-    written, lengths = as_rows([ids for _, ids in known], vocabulary())
-    progress.reset(np.arange(len(known)), episodes)
-    spent = 0.0
-    for step in replay(episodes, written, lengths, vocabulary(), needs_text):
-        start = time.perf_counter()
-        progress.value(step)
-        spent += time.perf_counter() - start
-    return spent / lengths.sum()
-
-
-@contextmanager
-def python_code() -> Iterator[None]:
-    """No compiled code for what is made here."""
-    os.environ["TEXTGYM_COMPILED"] = "0"
-    try:
-        yield
-    finally:
-        del os.environ["TEXTGYM_COMPILED"]
-
-
-def compiled_rows(metric: Metric, shapes: Sequence[tuple[int, int]], rounds: int) -> np.ndarray:
-    """Seconds a token of one row in compiled code and in Python code, (rounds, len(shapes), 2), all in turns.
-
-    ``shapes``: (tokens, rows).
-    """
-    rng, times = np.random.default_rng(0), np.empty((rounds + 1, len(shapes), 2))
-    for r in range(rounds + 1):  # in the first one numba compiles
-        for i, (tokens, rows) in enumerate(shapes):
-            known = [pair(tokens, rng) for _ in range(rows)]
-            times[r, i, 0] = along_rows(metric.start_rows(rows), known, needs_text=True)
-            with python_code():
-                times[r, i, 1] = along_rows(metric.start_rows(rows), known, needs_text=True)
-    return times[1:]
-
-
-def compiled_resets(metric: Metric, rounds: int, rows: int = 64) -> np.ndarray:
-    """Seconds to begin a text of one row in both, its reference new, 64 tokens long, (rounds, 2)."""
-    times, every = np.empty((rounds, 2)), np.arange(rows)
-    with python_code():
-        each = [None, metric.start_rows(rows)]
-    each[0] = metric.start_rows(rows)
-    for r in range(-1, rounds):  # the arrays grow at first
-        episodes = [Episode("", (pair(64, _FRESH)[0],)) for _ in every]
-        for i, progress in enumerate(each):
-            start = time.perf_counter()
-            progress.reset(every, episodes)
-            times[r, i] = (time.perf_counter() - start) / rows
-    return times
-
-
-def stepping(reward: object, rows: int, seconds: float) -> float:
-    """Tokens a second of a vector env of ``rows`` rows that writes nearly right texts of 64 tokens."""
-    task = Rewrite(64)
-    env = textgym.TextGenVectorEnv(task, rows, reward=reward, autoreset_mode="SameStep", copy=False)
-    rng, spent, tokens = np.random.default_rng(0), 0.0, 0
-    env.reset(seed=0)
-    for _ in range(300 if rows == 1 else 20):
-        if spent > seconds:
-            break
-        env.reset()
-        actions = likely_actions(task, env.episodes, rng)[:60]
-        start = time.perf_counter()
-        for action in actions:
-            env.step(action)
-        spent += time.perf_counter() - start
-        tokens += actions.size
-    return tokens / spent
-
-
-def by_library(text: str, references: tuple[str, ...]) -> float:
-    """Sentence BLEU as people pay it per token now: sacrebleu on the text so far."""
-    return _SCORER.sentence_score(text, list(references)).score / 100 if references else 0.0
-
-
-_SCORER = SacreBLEU(effective_order=True)
-
-
-def training(reward: object, budget: int, n_steps: int) -> tuple[float, float]:
-    """Seconds that one rollout and update of SB3 PPO take for a token, and of these the reward's.
-
-    Embedding bag, V = 128, 64 rows, default settings (``n_steps`` 2,048). The reward's: decoding the new tokens, its
-    step and its reset.
-    """
-    task = Rewrite(budget - 8, 128, budget=budget)
-    env = textgym.TextGenVectorEnv(task, 64, reward=reward, autoreset_mode="SameStep")
-    spent = {"reward": 0.0}
-
-    def timed(function):
-        def call(*arguments, **keywords):
-            start = time.perf_counter()
-            try:
-                return function(*arguments, **keywords)
-            finally:
-                spent["reward"] += time.perf_counter() - start
-
-        return call
-
-    paying, stream = env.state.paying, env.state.stream
-    paying.step, paying.reset = timed(paying.step), timed(paying.reset)
-    if stream is not None:
-        stream.push = timed(stream.push)
-    kwargs = policy_kwargs("bag", prompt_length=task.prompt_length)
-    model = PPO("MlpPolicy", SB3VecEnv(env), n_steps=n_steps, seed=0, device="cpu", policy_kwargs=kwargs)
-    spent["reward"] = 0.0
-    start = time.perf_counter()
-    model.learn(64 * n_steps)
-    return (time.perf_counter() - start) / (64 * n_steps), spent["reward"] / (64 * n_steps)
-
-
-def shown(times: np.ndarray, digits: int = 2) -> str:
-    """Compiled code, Python code, us, and how many times as fast; ``times``: seconds, (rounds, 2)."""
-    ours, python = np.median(times, axis=0) * 1e6
-    return f"{ours:.{digits}f}, {python:.{digits}f}, {Ratio(ours, python, times[:, 1] / times[:, 0])}"
-
-
-def main() -> None:
-    args = flags("experiments.benchmarks.metrics", __doc__)
-    import torch
-
-    torch.set_num_threads(1)
-    lengths, rounds = (LENGTHS[:2], 3) if args.quick else (LENGTHS, 9)
-    lines = [
-        f"sacrebleu {sacrebleu.__version__}, rouge-score {getattr(rouge_score, '__version__', '0.1.2')}, "
-        f"numpy {np.__version__}, Python {platform.python_version()}, {platform.machine()}",
-        "",
-        "us a token, the library's us a call on the prefix, times as fast:",
-        "",
-        "| metric | "
-        + " | ".join(f"{t:,} tokens" for t in lengths)
-        + " | a token at 1,024 over one at 64 | new reference, 64 tokens |",
-        "|---|" + "---|" * (len(lengths) + 2),
+def libraries_table(lengths: Sequence[int], rounds: int) -> list[str]:
+    columns = [
+        *(f"{tokens:,} tokens" for tokens in lengths),
+        "a token at 1,024 over one at 64",
+        "new reference, 64 tokens",
     ]
+    lines = ["us a token, the library's us a call on the prefix, times as fast:", ""]
+    lines += [f"| metric | {' | '.join(columns)} |", "|---|" + "---|" * len(columns)]
     for compared in tqdm(METRICS, desc="against the libraries"):
         cells = []
         for tokens in lengths:
             ratio = against_library(compared, tokens, rounds if tokens < 1024 else max(3, rounds // 3))
             cells.append(f"{ratio.seconds * 1e6:.1f}, {ratio.baseline_seconds * 1e6:,.0f}, {ratio}")
-        flat = flatness(compared.ours, rounds)
-        lines.append(f"| {compared.name} | {' | '.join(cells)} | {flat} | {set_up(compared.ours, 64) * 1e6:.0f} us |")
+        lines.append(f"| {compared.name} | {' | '.join([*cells, *growth(compared.ours, rounds)])} |")
     for metric in EDIT_DISTANCES:
         cells = []
         for tokens in lengths:
@@ -330,57 +169,32 @@ def main() -> None:
             for episode, pieces in each:
                 follow((metric,), episode, pieces[:1])
             cells.append(f"{np.median([follow((metric,), *one) / len(one[1]) for one in each]) * 1e6:.1f}")
-        lines.append(
-            f"| {metric.name} (us a token) | {' | '.join(cells)} | {flatness((metric,), rounds)} "
-            f"| {set_up((metric,), 64) * 1e6:.0f} us |"
-        )
-    lines += ["", "BLEU on token ids, in arrays (token_bleu), against sacrebleu on the ids, object kept:", ""]
-    lines += ["| tokens | rows | us a token and row | sacrebleu | times as fast |", "|---|---|---|---|---|"]
-    for tokens in (64, 256):
-        for n in (64, 1024):
-            ratio = in_arrays(tokens, n, rounds)
-            us, library = ratio.seconds * 1e6, ratio.baseline_seconds * 1e6
-            lines.append(f"| {tokens} | {n:,} | {us:.2f} | {library:.0f} | {ratio} |")
-    shapes = [(tokens, 64) for tokens in lengths[1:]] + [(64, 1024)]
-    lines += ["", "Many rows of texts, us a token and row: compiled code, Python code, times as fast:", ""]
-    lines += [
-        "| metric | "
-        + " | ".join(f"{tokens:,} tokens, {n:,} rows" for tokens, n in shapes)
-        + " | a token at 1,024 over one at 64, 64 rows: compiled, Python | new reference, 64 tokens |",
-        "|---|" + "---|" * (len(shapes) + 2),
+        lines.append(f"| {metric.name} (us a token) | {' | '.join([*cells, *growth((metric,), rounds)])} |")
+    return lines
+
+
+def growth(metrics: tuple[Metric, ...], rounds: int) -> tuple[str, str]:
+    """What long texts and new references cost."""
+    return str(flatness(metrics, rounds)), f"{set_up(metrics, 64) * 1e6:.0f} us"
+
+
+def main() -> None:
+    args = flags("experiments.benchmarks.metrics", __doc__)
+    torch.set_num_threads(1)
+    lengths, rounds, seconds, steps = (LENGTHS[:2], 3, 0.2, 16) if args.quick else (LENGTHS, 9, 1.5, 256)
+    versions = (
+        f"sacrebleu {sacrebleu.__version__}, rouge-score {getattr(rouge_score, '__version__', '0.1.2')}, "
+        f"numpy {np.__version__}, Python {platform.python_version()}, {platform.machine()}"
+    )
+    tables = [
+        [versions],
+        libraries_table(lengths, rounds),
+        arrays_table(rounds, PLACES),
+        rows_table((BLEU(), ChrF(), *EDIT_DISTANCES), lengths[1:], rounds),
+        stepping_table(seconds),
+        training_table(steps),
     ]
-    for metric in tqdm((BLEU(), *EDIT_DISTANCES), desc="compiled"):
-        times = compiled_rows(metric, shapes, max(3, rounds // 3))
-        cells = [shown(times[:, i]) for i in range(len(shapes))]
-        flat = np.median(times[:, len(shapes) - 2] / times[:, 0], axis=0)
-        new = shown(compiled_resets(metric, rounds), digits=0)
-        lines.append(f"| {metric.name} | {' | '.join(cells)} | {flat[0]:.1f}x, {flat[1]:.1f}x | {new} |")
-    rewards = {"nothing at every token (terminal:token_match)": "terminal:token_match"}
-    rewards |= {
-        f"delta:{name}": f"delta:{name}" for name in ("token_match", "token_bleu", "bleu", "chrf", "rougeL", "cer")
-    }
-    rewards["delta of BLEU, ROUGE-1, ROUGE-L and chrF"] = [f"delta:{n}" for n in ("bleu", "rouge1", "rougeL", "chrf")]
-    rewards["delta of sacrebleu called on the prefix"] = textgym.Delta(by_library)
-    lines += ["", "Tokens a second of the vector env, V = 8,192, texts of 60 tokens (thousands):", ""]
-    rows = (1, 64, 1024)
-    lines += ["| reward | " + " | ".join(f"{n:,} rows" for n in rows) + " |", "|---|---|---|---|"]
-    seconds = 0.2 if args.quick else 1.5
-    for name, reward in tqdm(rewards.items(), desc="stepping"):
-        rates = [stepping(reward, n, seconds) / 1000 for n in rows]
-        lines.append(f"| {name} | " + " | ".join(f"{rate:.1f}" for rate in rates) + " |")
-        if name in ("delta:bleu", "delta:cer"):
-            with python_code():
-                rates = [stepping(reward, n, seconds) / 1000 for n in rows[1:]]
-            lines.append(f"| {name}, Python code | | " + " | ".join(f"{rate:.1f}" for rate in rates) + " |")
-    lines += ["", "SB3 PPO, default settings, embedding bag, V = 128 (characters), 64 rows, wall time:", ""]
-    lines += ["| budget | reward | tokens/s | share of the reward |", "|---|---|---|---|"]
-    trained = {"delta:bleu": "delta:bleu", "sacrebleu on the prefix": textgym.Delta(by_library)}
-    trained = {"nothing": "terminal:token_match", **trained}
-    for budget in tqdm((64, 256), desc="training"):
-        for name, reward in trained.items():
-            seconds, reward_seconds = training(reward, budget, 32 if args.quick else 2048)
-            lines.append(f"| {budget} | {name} | {1 / seconds:,.0f} | {reward_seconds / seconds:.1%} |")
-    text = "\n".join(lines)
+    text = "\n\n".join("\n".join(lines) for lines in tables)
     print(text)
     if args.output:
         args.output.write_text(text + "\n")

@@ -63,6 +63,13 @@ class ChrF(Metric):
     def start(self, episode):
         return _ChrFProgress(self, episode.references)
 
+    def compiled_rows(self, n):
+        if type(self) is not ChrF:  # a subclass may compute something else
+            return None
+        from textgym.metrics.compiled.chrf import ChrFRows, knows
+
+        return ChrFRows(self, n) if knows(self) else None
+
     def percent(self, counts: Sequence[_Counts]) -> float:
         """The F-score in percent; ``counts`` are those of characters and of words."""
         # the operations and their order are sacrebleu's: results are equal to the last bit

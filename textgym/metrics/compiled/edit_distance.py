@@ -6,11 +6,12 @@ from typing import NamedTuple
 
 import numpy as np
 
-from textgym.metrics.compiled.kernel import kernel, widened
+from textgym.metrics.compiled.kernel import inner, kernel, widened
 from textgym.metrics.compiled.rows import CompiledRows, rules_of
 
 FORMS = ("distance", "rate", "accuracy")  # in the order of their numbers in ``push_columns``
 ONE, LAST_BIT = np.uint64(1), np.uint64(63)
+LONG = 16  # words from which on vector code is faster
 
 
 class Columns(NamedTuple):
@@ -69,7 +70,7 @@ def push_columns(optimistic, form, columns, rows, symbols, finals, ends, values)
     ``form``: 0 distance, 1 rate, 2 accuracy.
     """
     references, lengths, matches, plus, minus, bottoms, tops, rights = columns
-    begin, spare = 0, plus.shape[1] - 1
+    begin, spare, scratch = 0, plus.shape[1] - 1, np.empty((5, plus.shape[2]), np.uint64)
     for i in range(len(rows)):
         row, final, end = rows[i], finals[i], ends[i]
         tops[row] += final - begin
@@ -78,14 +79,14 @@ def push_columns(optimistic, form, columns, rows, symbols, finals, ends, values)
         for k in range(references[row]):
             length = lengths[row, k]
             width = (length + 63) // 64
-            advance(matches, plus, minus, bottoms, row, k, k, width, symbols, begin, final)
+            advance(matches, plus, minus, bottoms, row, k, k, width, symbols, begin, final, scratch)
             column = k
             if end > final:
                 column = spare
                 for w in range(width):
                     plus[row, spare, w], minus[row, spare, w] = plus[row, k, w], minus[row, k, w]
                     bottoms[row, spare, w] = bottoms[row, k, w]
-                advance(matches, plus, minus, bottoms, row, k, spare, width, symbols, final, end)
+                advance(matches, plus, minus, bottoms, row, k, spare, width, symbols, final, end, scratch)
             if optimistic:
                 distance = smallest_cell(plus, minus, bottoms, row, column, width, top, rights[row, k])
                 rights[row, k] = max(rights[row, k], tops[row] - distance)
@@ -101,9 +102,12 @@ def push_columns(optimistic, form, columns, rows, symbols, finals, ends, values)
         values[i], begin = value, end
 
 
-@kernel
-def advance(matches, plus, minus, bottoms, row, k, column, width, symbols, begin, end):
+@inner
+def advance(matches, plus, minus, bottoms, row, k, column, width, symbols, begin, end, scratch):
     """A column of row and reference k one further for each symbol: ``Pattern.advance``, word by word."""
+    if width >= LONG:
+        advance_long(matches, plus, minus, bottoms, row, k, column, width, symbols, begin, end, scratch)
+        return
     for t in range(begin, end):
         up_above, down_above = ONE, ONE ^ ONE  # the top row grows by one a symbol
         for w in range(width):
@@ -117,8 +121,42 @@ def advance(matches, plus, minus, bottoms, row, k, column, width, symbols, begin
             up_above, down_above = up_below, down_below
 
 
-@kernel
+@inner
+def advance_long(matches, plus, minus, bottoms, row, k, column, width, symbols, begin, end, scratch):
+    """:func:`advance` in loops whose rounds do not depend on each other, which compilers turn into vector code.
+
+    Only the difference -1 below a word depends on the one above it: both cases are computed first, and then chosen.
+    """
+    carried, with_carry, diagonals, ups, downs = scratch[0], scratch[1], scratch[2], scratch[3], scratch[4]
+    pluses, minuses, levels = plus[row, column], minus[row, column], bottoms[row, column]
+    for t in range(begin, end):
+        equals = matches[row, k, symbols[t]]
+        for w in range(width):
+            p, m, equal = pluses[w], minuses[w], equals[w]
+            carried[w] = (((((equal & p) + p) ^ p) | equal | m) & p) >> LAST_BIT
+            equal |= ONE
+            with_carry[w] = (((((equal & p) + p) ^ p) | equal | m) & p) >> LAST_BIT
+        down_above = ONE ^ ONE
+        for w in range(width):
+            down_below = carried[w] | (with_carry[w] & down_above)
+            carried[w] = down_above
+            down_above = down_below
+        for w in range(width):
+            p, m, equal = pluses[w], minuses[w], equals[w] | carried[w]
+            diagonal = (((equal & p) + p) ^ p) | equal | m
+            diagonals[w], ups[w], downs[w] = diagonal, m | ~(diagonal | p), p & diagonal
+        up, down = ups[0] << ONE | ONE, downs[0] << ONE
+        pluses[0], minuses[0] = down | ~(diagonals[0] | up), up & diagonals[0]
+        for w in range(1, width):
+            up, down = ups[w] << ONE | ups[w - 1] >> LAST_BIT, downs[w] << ONE | downs[w - 1] >> LAST_BIT
+            pluses[w], minuses[w] = down | ~(diagonals[w] | up), up & diagonals[w]
+        for w in range(width):
+            levels[w] += np.int64(ups[w] >> LAST_BIT) - np.int64(downs[w] >> LAST_BIT)
+
+
+@inner
 def bottom_cell(plus, minus, bottoms, row, column, width, top, length):
+    """The distance to the whole reference."""
     if not width:
         return top
     w, bit = width - 1, np.uint64(length - 1 & 63)
@@ -126,7 +164,7 @@ def bottom_cell(plus, minus, bottoms, row, column, width, top, length):
     return bottoms[row, column, w] - below
 
 
-@kernel
+@inner
 def smallest_cell(plus, minus, bottoms, row, column, width, top, first):
     """See ``optimistic.py``: no cell before ``first`` is smaller than it."""
     lowest = top - first
@@ -142,7 +180,7 @@ def smallest_cell(plus, minus, bottoms, row, column, width, top, first):
     return lowest
 
 
-@kernel
+@inner
 def ones(word):
     """How many bits are set."""
     word -= word >> np.uint64(1) & np.uint64(0x5555555555555555)

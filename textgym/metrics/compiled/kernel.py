@@ -11,17 +11,20 @@ from numba import njit
 Arrays = TypeVar("Arrays", bound=NamedTuple)
 
 
+inner = njit(error_model="numpy")  # decorator of what kernels call: compiled, and kept, with them
+
+
 def kernel(function: Callable) -> Callable:
     """Decorator: compile a function when it is first called, and keep the result on disk.
 
-    numba notices changes of a function's own file only, so that kernels call none of other files. They take tuples of
-    arrays as plain ones, which numba unpacks faster than named ones, and take them apart before loops begin: to take an
-    array out of a tuple within a loop, or a row out of an array, costs more than what is done with it.
+    numba notices changes of a function's own file only: kernels call nothing compiled of other files. Tuples of arrays
+    they get as plain ones, which numba unpacks faster than named ones, and take apart before loops begin: to take an
+    array out of a tuple, or a row out of an array, costs more than what is done with it.
     """
     try:
         return njit(cache=True, error_model="numpy")(function)
     except RuntimeError:  # there is no folder that can be written to
-        return njit(error_model="numpy")(function)
+        return inner(function)
 
 
 def widened(arrays: Arrays, **widths: tuple[int, ...]) -> Arrays:

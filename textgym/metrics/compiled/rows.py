@@ -17,9 +17,15 @@ from textgym.metrics.tokenization import CHINESE, SYMBOLS
 
 
 class CompiledRows(BatchProgress):
-    """What the compiled metrics share. It is saved as what was written: Python code can go on with that, too."""
+    """What the compiled metrics share. It is saved as what was written: Python code can go on with that, too.
 
-    def __init__(self, metric: Metric, n: int, rules: Rules):
+    Args:
+        metric: what is computed; subclasses know how.
+        n: how many rows.
+        rules: how texts are cut into tokens; None: each character is one.
+    """
+
+    def __init__(self, metric: Metric, n: int, rules: Rules | None):
         self.metric = metric
         self.rules = rules
         self.episodes: list[Episode | None] = [None] * n
@@ -51,7 +57,7 @@ class CompiledRows(BatchProgress):
             self.episodes[row] = episode
         counts = np.array([len(episode.references) for episode in episodes], np.int64)
         references = [text for episode in episodes for text in episode.references]
-        pieces = *code_points([""] * len(references)), *code_points(references)
+        pieces = *self._code_points([""] * len(references)), *self._code_points(references)
         while True:
             done, symbols, ends, most = begin_texts(self.rules, tuple(self.texts), rows, counts, pieces)
             if done:
@@ -73,7 +79,7 @@ class CompiledRows(BatchProgress):
         return self.push(rows, texts, [""] * len(texts)).tolist()
 
     def push(self, rows: np.ndarray, pieces: Sequence[str], provisional: Sequence[str]) -> np.ndarray:
-        new = *code_points(pieces), *code_points(provisional)
+        new = *self._code_points(pieces), *self._code_points(provisional)
         while True:
             done, symbols, finals, ends = append(self.rules, tuple(self.texts), rows, new)
             if done:
@@ -82,6 +88,12 @@ class CompiledRows(BatchProgress):
         values = np.empty(len(rows))
         self._push(rows, symbols, finals, ends, values)
         return values
+
+    def _code_points(self, texts: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
+        """The characters of k texts one after the other, uint32, and how many each, int64 (k,)."""
+        joined = "".join(texts)
+        sizes = np.fromiter(map(len, texts), np.int64, len(texts)) if joined else np.zeros(len(texts), np.int64)
+        return np.array([joined]).view(np.uint32), sizes
 
     def get_state(self) -> dict[str, Any]:
         each = zip(self.texts.text, self.texts.size, strict=True)
@@ -97,13 +109,6 @@ class CompiledRows(BatchProgress):
         rows = np.array([row for row, episode in enumerate(saved["episodes"]) if episode is not None], np.int64)
         self.reset(rows, [saved["episodes"][row] for row in rows])
         self.push(rows, [saved["texts"][row] for row in rows], [""] * len(rows))
-
-
-def code_points(texts: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
-    """The characters of k texts one after the other, uint32, and how many each, int64 (k,)."""
-    joined = "".join(texts)
-    sizes = np.fromiter(map(len, texts), np.int64, len(texts)) if joined else np.zeros(len(texts), np.int64)
-    return np.array([joined]).view(np.uint32), sizes
 
 
 @lru_cache

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from textgym.metrics.compiled.kernel import kernel
+from textgym.metrics.compiled.kernel import inner, kernel
 
 # what a character is, bits of ``Rules.classes``
 SPACE = 1
@@ -138,12 +138,12 @@ def append(rules, texts, rows, pieces):
 # -- texts into tokens --------------------------------------------------------------------------------
 
 
-@kernel
+@inner
 def class_of(classes, character):
     return classes[min(character, 0x10000)]
 
 
-@kernel
+@inner
 def read_characters(texts, rows, pieces):
     """:func:`read`, where each character is a token, and final when it is committed."""
     text, sizes, _, _, _, _, _, _ = texts
@@ -171,7 +171,7 @@ def read_characters(texts, rows, pieces):
     return letters, token_ends, finals, ends
 
 
-@kernel
+@inner
 def read(rules, texts, rows, pieces):
     """Append pieces to the texts of some rows and find the tokens that were not final before.
 
@@ -237,7 +237,7 @@ def read(rules, texts, rows, pieces):
     return letters, token_ends[: count + 1], finals, ends
 
 
-@kernel
+@inner
 def boundary_of(rules, text, row, begin, before, size):
     """Where the longest beginning of ``text[row, :size]`` ends whose tokens nothing later can change.
 
@@ -260,7 +260,7 @@ def boundary_of(rules, text, row, begin, before, size):
     return begin
 
 
-@kernel
+@inner
 def space_out(rules, text, size, spare):
     """Put white space between the tokens of ``text[:size]``: how long it is now, 5 * size + 1 at most."""
     classes, mteval, western, _ = rules
@@ -268,18 +268,17 @@ def space_out(rules, text, size, spare):
         size = replace_markup(text, size)
         text[size] = BLANK
         size += 1
-    size = isolate(0, classes, text, size, spare)
-    if western:
-        size = isolate(1, classes, spare, size, text)
-        size = isolate(2, classes, text, size, spare)
-        size = isolate(3, classes, spare, size, text)
-    else:
+    source, to = text, spare
+    for rule in range(4 if western else 1):
+        size = isolate(rule, classes, source, size, to)
+        source, to = to, source
+    if not western:  # else the result is in ``text`` again
         for i in range(size):
             text[i] = spare[i]
     return size
 
 
-@kernel
+@inner
 def replace_markup(text, size):
     """``str.replace`` of one kind of markup after the other: how long the text is now."""
     for kind in range(len(MARKUP)):
@@ -300,7 +299,7 @@ def replace_markup(text, size):
     return size
 
 
-@kernel
+@inner
 def isolate(rule, classes, text, size, to):
     """Copy ``text[:size]`` with blanks around the characters that a rule makes tokens: how long it is then.
 
@@ -329,7 +328,7 @@ def isolate(rule, classes, text, size, to):
     return at
 
 
-@kernel
+@inner
 def is_digit(character):
     return 48 <= character <= 57
 
@@ -337,7 +336,7 @@ def is_digit(character):
 # -- tokens into symbols ------------------------------------------------------------------------------
 
 
-@kernel
+@inner
 def look_up(texts, rows, letters, token_ends, ends, learn):
     """The symbols that tokens of some rows are, see :func:`read`. With ``learn`` those that are none become one.
 
