@@ -83,7 +83,8 @@ def test_values_are_fitted_and_no_token_changes_its_probability(reward):
     to_come = rollout.values + gae(
         rollout.rewards, rollout.values, rollout.ended, rollout.last_values, gamma=1.0, lam=1.0
     )
-    assert (rollout.values - to_come).square().mean() < to_come.var()
+    if reward == "delta":  # what a policy without a clue is paid in the end, no prefix tells
+        assert (rollout.values - to_come).square().mean() < to_come.var()
 
 
 def test_algorithms_without_values_refuse_to_fit_them():
