@@ -45,7 +45,7 @@ SMOKE: dict[str, dict[str, Any]] = {
     "baseline": _TEXT,
     "likelihood": {**_SMALL, "updates": 2},
     "temperature": {**_TEXT, "temperatures": [0.5, 1.0]},
-    "transformer": {**_SMALL, "steps": 64, "n_envs": 8},
+    "transformer": {**_SMALL, "steps": 256, "n_envs": 8, "critic_start": 80},
     "sb3": {**_TEXT, "steps": 256, "n_envs": 4, "evaluations": 2, "warm_start": 0},
 }
 """Settings over those of each agent that make a run tiny."""

@@ -54,8 +54,8 @@ class Run:
 
     @property
     def name(self) -> str:
-        """Of its record and its folder."""
-        return f"{self.arm.replace('/', '-')}-s{self.seed}"
+        """Of its record."""
+        return f"{self.arm.replace('/', '-').replace(' ', '_')}-s{self.seed}"
 
     @property
     def id(self) -> str:

@@ -33,7 +33,7 @@ class Checkpoints(Evaluations):
     def evaluate(self, model, event: str) -> dict[str, Any]:
         """Evaluate, save, log. ``event``: start, warm_start or train. Returns the line of evaluations.csv."""
         summary = evaluate(SB3Agent(model), self.env, self.episodes).summary()
-        logged = model.logger.name_to_value  # of the last update
+        logged = {name: float(value) for name, value in model.logger.name_to_value.items()}  # of the last update
         entropy = -logged["train/entropy_loss"] if "train/entropy_loss" in logged else None
         kl = logged.get("train/approx_kl")
         better = self.record(event, model.num_timesteps, summary, self._sampled(model), entropy, kl)

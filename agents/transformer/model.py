@@ -101,7 +101,7 @@ class Decoder(Policy):
             q, k, v = block.project(x, rotation)
             x = block.add(x, F.scaled_dot_product_attention(q, k, v, is_causal=True).transpose(1, 2).flatten(2))
         q, k, _ = self.blocks[-1].project(x, rotation)
-        places, padding = columns - padding, padding[:, None]
+        places, padding = (columns - padding).clamp_min(0), padding[:, None]
         scores = torch.einsum("bhe,bhce->bhc", q[rows, :, places], k) * q.shape[-1] ** -0.5
         looks = scores.masked_fill((every > places[:, None])[:, None], float("-inf")).softmax(-1).mean(1)  # (B, C)
         return looks.gather(1, (every - padding).clamp_min(0)).masked_fill((every > 0) & (every <= padding), 0.0)

@@ -160,6 +160,8 @@ class TrainArgs:
     pretrain_lr: float = 1e-3
     """Learning rate of these updates, falling linearly."""
 
+    critic_start: int = 0
+    """Tokens after which the policy first learns: from those before, the value head alone is fitted."""
     eval_every: int = 20_000
     """Tokens between evaluations of the true score; each one saves a checkpoint."""
     eval_at: tuple[int, ...] = ()
@@ -249,7 +251,7 @@ def resolve(args: TrainArgs) -> dict[str, Any]:
         one_of(name, getattr(args, name), allowed)
     least = dict.fromkeys(("n_envs", "group_size", "layers", "width", "heads", "minibatch", "eval_every"), 1)
     least |= {"eval_episodes": 1, "threads": 1, "rollout": 1, "epochs": 1, "steps": 0, "warmup": 0, "pretrain": 0}
-    least |= {"microbatch": 1, "n_step": 1, "bonus_context": 0, "mixer": 1}
+    least |= {"microbatch": 1, "n_step": 1, "bonus_context": 0, "mixer": 1, "critic_start": 0}
     for name, low in least.items():
         if getattr(args, name) is not None:
             whole_number(name, getattr(args, name), low)
@@ -287,6 +289,8 @@ def _check_algorithm(args: TrainArgs) -> None:
                     "compares whole texts of a prompt, by the sums of their rewards; ppo and a2c have values of tokens"
                 )
                 raise ValueError(f"{name}={given}: {args.algo} {why}")
+        if args.critic_start:
+            raise ValueError(f"critic_start={args.critic_start}: {args.algo} has no values; ppo and a2c have")
         if args.gamma != 1.0:
             raise ValueError(
                 f"gamma={args.gamma}: {args.algo} compares the undiscounted returns of whole texts: gamma=1"

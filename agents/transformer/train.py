@@ -20,6 +20,7 @@ from agents.cli import command_line, making
 from agents.files import write_json
 from agents.runs import Result, claim, clear, default_folder, due, logger, report, versions
 from agents.transformer.checkpoints import Checkpoints, load_into
+from agents.transformer.critic import fit_values
 from agents.transformer.distributed import World, joined, rows_of
 from agents.transformer.networks import SIZES, describe, folder_of, make_policy
 from agents.transformer.policy import Policy
@@ -96,6 +97,8 @@ def _train(args: TrainArgs, settings: dict[str, Any], world: World, device: torc
         if resuming:
             checkpoints.restore(trainer)
         else:
+            if args.critic_start:
+                fit_values(trainer, args.critic_start)
             checkpoints.evaluate(policy, "warm_start" if args.pretrain else "start", trainer)
         _learn(args, trainer, checkpoints, bar)
     env.close()

@@ -27,7 +27,15 @@ def SETTINGS(reward="delta:chrf", env="textgym/Spelling-v0"):  # noqa: N802 - th
         updates=400,
         eval_episodes=300,
         network={"layers": 2, "width": 64},
-        trainer={"algo": "ppo", "gamma": 1.0, "learning_rate": 2e-4, "minibatch": 512, "entropy_weight": 0.0},
+        trainer={
+            "algo": "ppo",
+            "gamma": 1.0,
+            "learning_rate": 2e-4,
+            "minibatch": 512,
+            "entropy_weight": 0.0,
+            "n_envs": 128,
+            "critic_start": 4000,
+        },
     )
 
 
