@@ -61,7 +61,7 @@ def test_a_run_starts_from_the_policy_of_another(tmp_path):
     # resumed it is the same run, and goes on from its own policy
     again = train(TrainArgs(**{**args, "resume": True}))
     assert again.evaluations == second.evaluations
-    with pytest.raises(ValueError, match="of another decoder"):
+    with pytest.raises(ValueError, match="of another architecture"):
         train(TrainArgs(**{**args, "width": 32, "folder": tmp_path / "third"}))
     with pytest.raises(ValueError, match="init was"):
         train(TrainArgs(**{**args, "init": None, "resume": True}))

@@ -72,6 +72,11 @@ class Batch:
             self, advantages=advantages, targets=torch.zeros_like(advantages) if targets is None else targets
         )
 
+    def ordered_by(self, keys: Tensor) -> Batch:
+        """The same tokens, the windows sorted by ``keys`` (S,), equal ones as they stand."""
+        order = keys.argsort(stable=True)
+        return replace(self, windows=self.windows[order], parts=order.argsort()[self.parts])
+
     def drawn(self) -> Batch:
         """The tokens that the policy drew, and the windows that have any."""
         if self.forced is None:
@@ -92,11 +97,6 @@ def places(rollout: Rollout) -> tuple[Tensor, Tensor, tuple[Tensor, Tensor]]:
     parts = torch.arange(len(sizes), device=sizes.device).repeat_interleave(sizes)
     within = torch.arange(len(parts), device=sizes.device) - (sizes.cumsum(0) - sizes)[parts]
     return parts, within, (rollout.starts[parts] + within, rollout.rows[parts])
-
-    def ordered_by(self, keys: Tensor) -> Batch:
-        """The same tokens, the windows sorted by ``keys`` (S,), equal ones as they stand."""
-        order = keys.argsort(stable=True)
-        return replace(self, windows=self.windows[order], parts=order.argsort()[self.parts])
 
 
 def as_batch(rollout: Rollout, advantages: Tensor, targets: Tensor, prompt_length: int) -> Batch:
