@@ -99,10 +99,10 @@ def test_mixer_learns_the_first_tokens_by_cross_entropy_and_the_rest_by_reward()
     assert rollout.forced[:2].all() and not rollout.forced[2].any()
     batch, _ = learner.own_terms.pay(rollout, learner_batch(learner, rollout))
     batch = learner._estimated(rollout, batch)
-    ((chosen, at),) = in_minibatches(batch, 10_000, torch.Generator())
+    ((cut, at),) = in_minibatches(batch, 10_000, torch.Generator())
     objective = Objective(clip=None, value_weight=0.5, entropy_weight=0.1)
     advantages = standardised(batch.advantages[at], ~batch.forced[at])
-    loss, seen = minibatch_loss(learner.policy, batch, chosen, at, advantages, objective, Sampling(), 6)
+    loss, seen = minibatch_loss(learner.policy, batch, cut.chosen, at, advantages, objective, Sampling(), 6)
     losses, likelihoods, drawn = [], [], batch.advantages[~batch.forced]
     for i in range(len(at)):  # token by token
         window = batch.windows[batch.parts[i], : batch.columns[i] + 1][None]
