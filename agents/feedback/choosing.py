@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -64,6 +64,7 @@ def next_item(
     kind: str,
     disagreement: Disagreement | None = None,
     rng: np.random.Generator | None = None,
+    skip: Collection[tuple[int, ...]] = (),
 ) -> Item | None:
     """An item that the annotator has not judged; None where there is none left.
 
@@ -77,6 +78,7 @@ def next_item(
         kind: comparison (two different texts for one prompt), rating or marks.
         disagreement: see :data:`Disagreement`.
         rng: for the draws; None: one that the system seeds.
+        skip: sorted ids of items to leave out, as long as there are others in the pool.
 
     Raises:
         ValueError: an unknown kind, or a ``disagreement`` that is not one finite number an item.
@@ -88,6 +90,7 @@ def next_item(
     rows = store.query(PAIRS if kind == "comparison" else TEXTS, parameters)
     if not rows:
         return None
+    rows = [row for row in rows if tuple(sorted(set(row[1:]))) not in skip] or rows
     if disagreement is None:
         fewest = [row for row in rows if row[0] == rows[0][0]]
         return _item(store, kind, fewest[rng.integers(len(fewest))], rng)

@@ -92,7 +92,7 @@ def _of(column: str, name: str) -> str:
 
 
 def import_file(store: Store, path: str | Path, task: str = "", annotator: str = "imported") -> tuple[int, int]:
-    """Read a file of one of the four shapes, told by its columns. All of it is stored, or nothing.
+    """Read a file of one of the four shapes, told by its columns. Its judgements are stored all, or none.
 
     Lines without a submission of their own get one made of what they say, so that reading a file twice stores it once.
 

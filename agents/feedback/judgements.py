@@ -84,6 +84,14 @@ class Comparison:
     def texts(self) -> tuple[int, ...]:
         return self.a, self.b
 
+    @property
+    def ordered(self) -> Comparison:
+        """The same said with a < b, as it is stored."""
+        if self.a < self.b:
+            return self
+        other = {"a": "b", "b": "a"}
+        return Comparison(self.b, self.a, other.get(self.choice, self.choice), other.get(self.first, self.first))
+
 
 @dataclass(frozen=True)
 class Rating:

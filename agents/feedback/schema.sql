@@ -40,7 +40,7 @@ CREATE TABLE judgements (
     withdraws INTEGER UNIQUE REFERENCES judgements (id), -- undone, or replaced by this row
     CHECK (
         CASE kind
-            WHEN 'comparison' THEN a <> b AND choice IS NOT NULL AND rating IS NULL
+            WHEN 'comparison' THEN a < b AND choice IS NOT NULL AND rating IS NULL
             WHEN 'rating' THEN a IS NOT NULL AND b IS NULL AND rating IS NOT NULL AND choice IS NULL
             WHEN 'marks' THEN a IS NOT NULL AND b IS NULL AND rating IS NULL AND choice IS NULL
             WHEN 'undo' THEN a IS NULL AND b IS NULL AND withdraws IS NOT NULL
@@ -97,7 +97,7 @@ CREATE TRIGGER judgement_given AFTER INSERT ON judgements BEGIN
     DELETE FROM standing WHERE judgement_id = new.withdraws;
     UPDATE tallies SET judgements = judgements + 1 WHERE kind = new.kind AND text_id IN (new.a, new.b);
     INSERT INTO standing (annotator_id, kind, low, high, judgement_id)
-        SELECT new.annotator_id, new.kind, min(new.a, coalesce(new.b, new.a)), max(new.a, coalesce(new.b, new.a)), new.id
+        SELECT new.annotator_id, new.kind, new.a, coalesce(new.b, new.a), new.id
         WHERE new.kind <> 'undo';
 END;
 

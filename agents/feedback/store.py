@@ -130,7 +130,7 @@ class Store:
         """Keep judgements, all or none. When this returns, they are on disk.
 
         A submission that was stored before is not stored again. A second answer of the same annotator to the same
-        question (the same text, or the same two in either order) withdraws the first.
+        question (the same text, or the same two in either order) withdraws the first. Comparisons are kept with a < b.
 
         Raises:
             Conflict: the submission's id was used for something else.
@@ -282,7 +282,8 @@ def _annotator_id(connection: sqlite3.Connection, name: str) -> int:
 
 
 def _keep(connection: sqlite3.Connection, judgement: Judgement) -> Receipt:
-    answer, submission = judgement.answer, judgement.submission
+    submission = judgement.submission
+    answer = judgement.answer.ordered if isinstance(judgement.answer, Comparison) else judgement.answer
     known = connection.execute("SELECT id, kind FROM judgements WHERE submission = ?", (submission,)).fetchone()
     if known:
         kept = None if known[1] == "undo" else next(_judgements(connection, "WHERE j.id = ?", known[:1]))
@@ -291,7 +292,7 @@ def _keep(connection: sqlite3.Connection, judgement: Judgement) -> Receipt:
         return Receipt(known[0], stored=False)
     _check_texts(connection, answer)
     annotator = _annotator_id(connection, judgement.annotator)
-    item = (annotator, answer.kind, min(answer.texts), max(answer.texts))
+    item = (annotator, answer.kind, answer.texts[0], answer.texts[-1])
     earlier = connection.execute(
         "SELECT judgement_id FROM standing WHERE (annotator_id, kind, low, high) = (?, ?, ?, ?)", item
     ).fetchone()
