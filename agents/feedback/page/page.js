@@ -328,7 +328,9 @@ $("name-dialog").addEventListener("close", () => {
     askName();
   }
 });
-$("name-dialog").querySelector("form").onsubmit = (event) => $("name").value.trim() === "" && event.preventDefault();
+$("name-dialog").querySelector("form").addEventListener("submit", (event) => {
+  if ($("name").value.trim() === "") event.preventDefault();
+});
 
 $("annotator").onclick = askName;
 $("help").onclick = () => $("help-dialog").showModal();

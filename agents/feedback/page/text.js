@@ -10,8 +10,7 @@ const NAMES = {
 /** The name of an invisible character, null for one that can be seen (or that is a newline, tab or space). */
 export function controlName(code) {
   if (code === 0x0a || code === 0x09) return null;
-  if (code < 0x20) return String.fromCodePoint(0x2400 + code);
-  const hidden = code in NAMES || (code >= 0x7f && code < 0xa0) || (code >= 0xe0000 && code < 0xe1000)
+  const hidden = code < 0x20 || code in NAMES || (code >= 0x7f && code < 0xa0) || (code >= 0xe0000 && code < 0xe1000)
     || (code >= 0x2061 && code <= 0x206f);
   return hidden ? `U+${code.toString(16).toUpperCase().padStart(4, "0")}${code in NAMES ? ` ${NAMES[code]}` : ""}` : null;
 }
@@ -51,7 +50,7 @@ export function units(text, granularity, boundaries = new Set()) {
 export function element(unit, edge = false) {
   const span = document.createElement("span");
   const spaces = edge && unit.space;
-  span.textContent = spaces ? unit.shown.replaceAll(" ", "␣").replaceAll("\t", "⇥").replaceAll("\n", "↵\n") : unit.shown;
+  span.textContent = spaces ? unit.shown.replaceAll(" ", "␣").replaceAll("\t", "⇥").replaceAll("\n", "↵") : unit.shown;
   if (unit.control || spaces) span.className = "control";
   return span;
 }
