@@ -217,7 +217,7 @@ def serve(args: ServeArgs, disagreement: Disagreement | None = None) -> None:
     token = None if is_loopback(args.host) else Token(time.time() + 3600 * args.hours)
     with Store(args.store) as store:
         app = make_app(store, disagreement, token, (*args.allow_host, socket.gethostname()))
-        with contextlib.closing(_listen(args.host, args.port)) as listening:
+        with contextlib.closing(listen(args.host, args.port)) as listening:
             texts = store.query("SELECT count(*) FROM texts")[0][0]
             print(f"{args.store}: {texts:,} texts. The page is at {_link(args, listening, token)} (Ctrl-C ends it)", flush=True)
             if token is not None:
@@ -227,7 +227,12 @@ def serve(args: ServeArgs, disagreement: Disagreement | None = None) -> None:
                 uvicorn.Server(config).run(sockets=[listening])
 
 
-def _listen(host: str, port: int) -> socket.socket:
+def listen(host: str, port: int) -> socket.socket:
+    """A socket that listens; port 0: any that is free.
+
+    Raises:
+        OSError: it cannot.
+    """
     try:
         family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
         return socket.create_server(address[:2], family=family)
