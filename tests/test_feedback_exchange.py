@@ -32,7 +32,9 @@ def said(store):
 
 words = st.text(st.characters(exclude_categories=["Cs"]), max_size=12)
 names = words.filter(str.strip)
-texts = st.builds(Text, words, st.sampled_from(["", "p"]), words, words, st.none() | st.integers(0, 3), st.none() | st.floats(0, 1))
+texts = st.builds(
+    Text, words, st.sampled_from(["", "p"]), words, words, st.none() | st.integers(0, 3), st.none() | st.floats(0, 1)
+)
 
 
 @st.composite
@@ -43,7 +45,10 @@ def stores(draw):
     for number in range(draw(st.integers(0, 12))):
         a, b = draw(st.integers(0, len(each) - 1)), draw(st.integers(0, len(each) - 1))
         if a != b and (each[a].task, each[a].prompt) == (each[b].task, each[b].prompt):
-            choice, first = draw(st.sampled_from(["a", "b", "tie", "both_bad"])), draw(st.sampled_from(["a", "b", None]))
+            choice, first = (
+                draw(st.sampled_from(["a", "b", "tie", "both_bad"])),
+                draw(st.sampled_from(["a", "b", None])),
+            )
             answer = Comparison(a + 1, b + 1, choice, first)
         elif draw(st.booleans()):
             answer = Rating(a + 1, draw(st.integers(1, 5)))
@@ -78,7 +83,9 @@ def test_what_is_exported_comes_back_as_it_was(tmp_path_factory, made, undone):
 
 def test_the_files_have_the_columns_that_trainers_read(tmp_path):
     with Store(tmp_path / "f.db") as store:
-        store.add_texts([Text("Copy-v0", "say \u202e", "good <b>", "x.pt", 0, 1.0), Text("Copy-v0", "say \u202e", "bad", "x.pt", 1)])
+        store.add_texts(
+            [Text("Copy-v0", "say \u202e", "good <b>", "x.pt", 0, 1.0), Text("Copy-v0", "say \u202e", "bad", "x.pt", 1)]
+        )
         store.submit(Comparison(1, 2, "a", "b"), "ann", "s1")
         store.submit(Comparison(1, 2, "both_bad"), "bob", "s2")
         store.submit(Rating(2, 4), "ann", "s3")
@@ -94,7 +101,9 @@ def test_the_files_have_the_columns_that_trainers_read(tmp_path):
 
 
 def test_preferences_of_others_are_read(tmp_path, capsys):
-    lines = [{"prompt": "p", "chosen": "a", "rejected": "b"}] * 2 + [{"prompt": "p", "chosen": "b", "rejected": "c", "extra": 1}]
+    lines = [{"prompt": "p", "chosen": "a", "rejected": "b"}] * 2 + [
+        {"prompt": "p", "chosen": "b", "rejected": "c", "extra": 1}
+    ]
     (tmp_path / "dpo.jsonl").write_text("\n".join(map(json.dumps, lines)) + "\n\n")
     flags = ["--store", str(tmp_path / "f.db"), "--files", str(tmp_path / "dpo.jsonl"), "--task", "Mine-v0"]
     main(["import", *flags])
@@ -153,7 +162,9 @@ def test_an_annotator_who_always_answers_the_same_is_flagged(judged, capsys):
     found = summary(judged)
     assert found["judgements"] == {"comparison": 120, "rating": 0, "marks": 0} and found["withdrawn"] == 1
     flags = {each["annotator"]: each["flags"] for each in found["annotators"]}
-    assert flags["honest"] == [] and "'first' in 40 of 40" in flags["first"][0] and "'tie' in 40 of 40" in flags["tie"][0]
+    assert (
+        flags["honest"] == [] and "'first' in 40 of 40" in flags["first"][0] and "'tie' in 40 of 40" in flags["tie"][0]
+    )
     honest = next(each for each in found["annotators"] if each["annotator"] == "honest")
     assert set(honest["answers"]) == {"first", "second"} and honest["seconds"] == 19.5
     assert 0.1 < honest["agreement"] < 0.4, "with half of what 'first' said, and nothing of 'tie'"

@@ -14,6 +14,7 @@ from feedback_server import serving
 from agents.feedback.guard import Token, is_loopback
 from agents.feedback.server import PAGE
 
+
 @pytest.fixture(scope="module")
 def client(tmp_path_factory):
     with serving(tmp_path_factory.mktemp("server") / "f.db") as made:
@@ -131,7 +132,9 @@ def test_other_sites_and_rebound_names_are_refused(client, headers, status, code
 def test_names_of_this_machine_are_answered(client, host):
     host = host.format(client.port)
     assert client.request("GET", "/", Host=host)[0] == 200
-    posted = client.request("POST", "/api/undo", {"submission": "n", "annotator": "n", "page": ""}, Host=host, Origin=f"http://{host}")
+    posted = client.request(
+        "POST", "/api/undo", {"submission": "n", "annotator": "n", "page": ""}, Host=host, Origin=f"http://{host}"
+    )
     assert posted[:2] == (200, {"item": None})
 
 
@@ -146,7 +149,13 @@ def test_elsewhere_a_token_is_needed_until_it_expires(tmp_path):
     assert token.secret not in repr(token)
     with serving(tmp_path / "f.db", token=token, hosts=["Lab.example"]) as client:
         path, right = "/api/next?annotator=a&kind=rating", f"Bearer {token.secret}"
-        for said, code in (("", "needed"), ("Basic x", "needed"), ("Bearer x", "wrong"), (right[:-1], "wrong"), ("Bearer \xe9", "wrong")):
+        for said, code in (
+            ("", "needed"),
+            ("Basic x", "needed"),
+            ("Bearer x", "wrong"),
+            (right[:-1], "wrong"),
+            ("Bearer \xe9", "wrong"),
+        ):
             status, answer, _ = client.request("GET", path, Authorization=said)
             assert (status, answer["error"]) == (401, f"token_{code}")
         assert client.request("GET", path, Authorization=right)[0] == 200
@@ -167,12 +176,16 @@ def test_an_empty_store_says_so(tmp_path):
         assert client.judge()[0] == 422
 
 
-@pytest.mark.parametrize("query", ["kind=rating", "annotator=a", "annotator=a&kind=no", "annotator=a&kind=rating&skip=x"])
+@pytest.mark.parametrize(
+    "query", ["kind=rating", "annotator=a", "annotator=a&kind=no", "annotator=a&kind=rating&skip=x"]
+)
 def test_a_query_that_is_none_is_refused(client, query):
     assert client.request("GET", f"/api/next?{query}")[0] == 422
 
 
-@pytest.mark.parametrize("path", ["/x", "/page/no.js", "/page/..%2fserver.py", "/page/../server.py", "/api/", "/api/judgements/1"])
+@pytest.mark.parametrize(
+    "path", ["/x", "/page/no.js", "/page/..%2fserver.py", "/page/../server.py", "/api/", "/api/judgements/1"]
+)
 def test_other_paths_are_not_there(client, path):
     assert client.request("GET", path)[0] in (404, 405)
 
@@ -184,7 +197,9 @@ def test_the_page_can_load_nothing_from_elsewhere_and_run_nothing_but_its_own_fi
     assert "default-src 'none'" in policy and "unsafe" not in policy and "frame-ancestors 'none'" in policy
     for name in re.findall(r'(?:src|href)="([^"#]+)"', page):
         assert client.request("GET", name)[0] == 200 and name.startswith("/page/")
-    assert not re.search(r"<script(?![^>]*src=)|\son\w+=|\sstyle=", page), "nothing inline, which the policy would not run"
+    assert not re.search(r"<script(?![^>]*src=)|\son\w+=|\sstyle=", page), (
+        "nothing inline, which the policy would not run"
+    )
 
 
 def test_every_language_says_everything():

@@ -47,7 +47,11 @@ def test_what_is_submitted_twice_is_stored_once(store):
     assert first.stored and not again.stored and first.id == again.id
     (kept,) = store.judgements()
     assert kept == Judgement(Comparison(1, 2, "b", "a"), "ann", "s1", "v1", 2.5, "2026-01-01T00:00:00Z", 1)
-    for answer, annotator in ((Comparison(1, 2, "a"), "ann"), (Comparison(1, 2, "b", "a"), "bob"), (Rating(1, 3), "ann")):
+    for answer, annotator in (
+        (Comparison(1, 2, "a"), "ann"),
+        (Comparison(1, 2, "b", "a"), "bob"),
+        (Rating(1, 3), "ann"),
+    ):
         with pytest.raises(Conflict, match="'s1' was used"):
             store.submit(answer, annotator, "s1")
     with pytest.raises(Conflict):
@@ -73,7 +77,9 @@ def test_undo_withdraws_the_latest_of_ones_own_once_a_submission(store):
     with pytest.raises(Conflict):
         store.undo("bob", "u1")
     assert [j.submission for j in store.judgements()] == ["s3"]
-    assert not store.submit(Rating(1, 5), "ann", "s1").stored, "what was withdrawn does not come back by being sent again"
+    assert not store.submit(Rating(1, 5), "ann", "s1").stored, (
+        "what was withdrawn does not come back by being sent again"
+    )
     assert [j.submission for j in store.judgements()] == ["s3"]
 
 
@@ -122,7 +128,10 @@ def test_nothing_can_be_changed_or_deleted(store, table):
     store.submit(Marks(1, (Span(0, 1, "good"),)), "ann", "s1")
     column = {"prompts": "task", "texts": "text", "annotators": "name", "judgements": "time", "spans": "label"}[table]
     for change in (f"UPDATE {table} SET {column} = 'good'", f"DELETE FROM {table}"):
-        with contextlib.closing(sqlite3.connect(store.path)) as other, pytest.raises(sqlite3.IntegrityError, match="append"):
+        with (
+            contextlib.closing(sqlite3.connect(store.path)) as other,
+            pytest.raises(sqlite3.IntegrityError, match="append"),
+        ):
             other.execute(change)
 
 
@@ -133,11 +142,15 @@ spans = st.sampled_from([(), (Span(0, 2, "good"),), (Span(0, 2, "bad"), Span(4, 
 answers = st.one_of(
     st.builds(Rating, ids, st.integers(1, 5)),
     st.builds(Marks, ids, spans),
-    st.tuples(ids, ids).filter(lambda p: p[0] != p[1] and (p[0] < 5) == (p[1] < 5)).flatmap(
+    st.tuples(ids, ids)
+    .filter(lambda p: p[0] != p[1] and (p[0] < 5) == (p[1] < 5))
+    .flatmap(
         lambda p: st.builds(Comparison, st.just(p[0]), st.just(p[1]), st.sampled_from(["a", "b", "tie", "both_bad"]))
     ),
 )
-acts = st.lists(st.tuples(st.sampled_from(["ann", "bob"]), st.one_of(answers, st.none()), st.integers(0, 30)), max_size=40)
+acts = st.lists(
+    st.tuples(st.sampled_from(["ann", "bob"]), st.one_of(answers, st.none()), st.integers(0, 30)), max_size=40
+)
 
 
 @settings(max_examples=60, deadline=None)

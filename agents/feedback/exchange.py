@@ -171,7 +171,9 @@ def _judgement(line: dict[str, Any], name: str, ids: list[int], annotator: str, 
         answer: Comparison | Rating | Marks = Rating(ids[0], line["rating"])
     elif name == "spans.jsonl":
         spans = line["spans"]
-        if not isinstance(spans, list) or not all(isinstance(s, dict) and s.keys() == {"start", "end", "label"} for s in spans):
+        if not isinstance(spans, list) or not all(
+            isinstance(s, dict) and s.keys() == {"start", "end", "label"} for s in spans
+        ):
             raise ValueError(f"spans is a list of objects with start, end and label, got {spans!r:.80}")
         answer = Marks(ids[0], tuple(Span(**span) for span in spans))
     else:

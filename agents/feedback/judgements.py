@@ -202,7 +202,9 @@ def storable(name: str, given: Any, longest: int | None = None) -> str:
     try:
         given.encode()
     except UnicodeEncodeError as error:
-        raise ValueError(f"{name} has half of a surrogate pair at character {error.start}: it is no valid text") from None
+        raise ValueError(
+            f"{name} has half of a surrogate pair at character {error.start}: it is no valid text"
+        ) from None
     return given
 
 

@@ -53,7 +53,9 @@ def sample(args: SampleArgs) -> list[int]:
     id = full_id(config["env"])
     env_kwargs = dict(config["env_kwargs"] if args.env_kwargs is None else args.env_kwargs)
     with making(f"{id} with env_kwargs {env_kwargs}"):
-        env = evaluation_env(id, args.split, num_envs=min(args.prompts, 128), **{"reward": config["reward"], **env_kwargs})
+        env = evaluation_env(
+            id, args.split, num_envs=min(args.prompts, 128), **{"reward": config["reward"], **env_kwargs}
+        )
     digest = hashlib.sha256(Path(args.checkpoint).read_bytes()).hexdigest()
     policy = f"{args.checkpoint} sha256:{digest[:16]}"  # the file of this name may be another one tomorrow
     task = id if not env_kwargs else f"{id} {json.dumps(env_kwargs, sort_keys=True)}"

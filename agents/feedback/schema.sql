@@ -90,9 +90,8 @@ END;
 -- one trigger, since the order of several is not defined: what is replaced goes before what replaces it comes
 CREATE TRIGGER judgement_given AFTER INSERT ON judgements BEGIN
     UPDATE tallies SET judgements = judgements - 1
-        WHERE (kind, text_id) IN (
-            SELECT kind, a FROM judgements WHERE id = new.withdraws
-            UNION ALL SELECT kind, b FROM judgements WHERE id = new.withdraws
+        WHERE kind = (SELECT kind FROM judgements WHERE id = new.withdraws) AND text_id IN (
+            SELECT a FROM judgements WHERE id = new.withdraws UNION ALL SELECT b FROM judgements WHERE id = new.withdraws
         );
     DELETE FROM standing WHERE judgement_id = new.withdraws;
     UPDATE tallies SET judgements = judgements + 1 WHERE kind = new.kind AND text_id IN (new.a, new.b);

@@ -128,7 +128,9 @@ def _shown(item: Item) -> dict[str, Any]:
 
 
 def _judge(store: Store, body: bytes) -> dict[str, Any]:
-    given = _object(body, ("submission", "annotator", "kind", "texts", "page"), ("seconds", "choice", "rating", "spans"))
+    given = _object(
+        body, ("submission", "annotator", "kind", "texts", "page"), ("seconds", "choice", "rating", "spans")
+    )
     _name(given["annotator"])
     answer = _read_answer(given)
     more = {"page": given["page"], "seconds": given.get("seconds")}
@@ -149,7 +151,9 @@ def _read_answer(given: dict[str, Any]) -> Comparison | Rating | Marks:
         sides = {"first": "a", "second": "b", "tie": "tie", "both_bad": "both_bad"}
         return Comparison(*texts, sides[one_of("choice", given["choice"], sides)], first="a")
     spans = given["spans"]
-    if not isinstance(spans, list) or not all(isinstance(s, dict) and s.keys() == {"start", "end", "label"} for s in spans):
+    if not isinstance(spans, list) or not all(
+        isinstance(s, dict) and s.keys() == {"start", "end", "label"} for s in spans
+    ):
         raise ValueError(f"spans must be a list of objects with start, end and label, got {spans!r:.80}")
     return Marks(texts[0], tuple(Span(**span) for span in spans))
 
@@ -219,9 +223,15 @@ def serve(args: ServeArgs, disagreement: Disagreement | None = None) -> None:
         app = make_app(store, disagreement, token, (*args.allow_host, socket.gethostname()))
         with contextlib.closing(listen(args.host, args.port)) as listening:
             texts = store.query("SELECT count(*) FROM texts")[0][0]
-            print(f"{args.store}: {texts:,} texts. The page is at {_link(args, listening, token)} (Ctrl-C ends it)", flush=True)
+            print(
+                f"{args.store}: {texts:,} texts. The page is at {_link(args, listening, token)} (Ctrl-C ends it)",
+                flush=True,
+            )
             if token is not None:
-                print(f"Who has this link may judge, for {args.hours:g} hours; it is not encrypted on its way.", flush=True)
+                print(
+                    f"Who has this link may judge, for {args.hours:g} hours; it is not encrypted on its way.",
+                    flush=True,
+                )
             config = uvicorn.Config(app, log_level="warning", server_header=False, proxy_headers=False, lifespan="off")
             with contextlib.suppress(KeyboardInterrupt):
                 uvicorn.Server(config).run(sockets=[listening])

@@ -221,7 +221,9 @@ class Store:
 
     def _recognise(self, connection: sqlite3.Connection) -> bool:
         """Whether the file has this program's tables; False: it has none at all."""
-        version, application = (connection.execute(f"PRAGMA {p}").fetchone()[0] for p in ("user_version", "application_id"))
+        version, application = (
+            connection.execute(f"PRAGMA {p}").fetchone()[0] for p in ("user_version", "application_id")
+        )
         if application != APPLICATION:
             if connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
                 raise ValueError(f"{str(self.path)!r} is an SQLite file of something else, no feedback store")

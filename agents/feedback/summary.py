@@ -115,7 +115,9 @@ def show(found: dict[str, Any]) -> str:
     """For people."""
     from textgym.envs.render import visible
 
-    kinds = ", ".join(f"{count:,} {kind if kind == 'marks' else kind + 's'}" for kind, count in found["judgements"].items())
+    kinds = ", ".join(
+        f"{count:,} {kind if kind == 'marks' else kind + 's'}" for kind, count in found["judgements"].items()
+    )
     lines = [f"{found['texts']:,} texts for {found['prompts']:,} prompts; {kinds}; {found['withdrawn']:,} withdrawn"]
     for each in found["annotators"]:
         answers = ", ".join(f"{answer} {count:,}" for answer, count in each["answers"].items())
