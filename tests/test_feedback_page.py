@@ -15,10 +15,10 @@ for package in ("starlette", "uvicorn"):
     pytest.importorskip(package)
 playwright = pytest.importorskip("playwright.sync_api", reason="the browser tests need the package playwright")
 
-from feedback_server import serving
+from feedback_server import serving  # noqa: E402
 
-from agents.feedback import Store, Text
-from agents.feedback.guard import Token
+from agents.feedback import Store, Text  # noqa: E402
+from agents.feedback.guard import Token  # noqa: E402
 
 ROOT = Path(__file__).parent.parent
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
@@ -30,7 +30,10 @@ pytestmark = [
     pytest.mark.skipif(CHROMIUM is None, reason="the browser tests need Chromium on the PATH"),
 ]
 PAIRS = [Text("Copy-v0", f"prompt {i}", f"{word} text {i}") for i in range(4) for word in ("some", "other")]
-HOSTILE = "<script>document.title='owned'</script><img src=x onerror=\"document.title='owned'\"> a\u202eb\u0007 \U0001f44d\U0001f3fd good"
+HOSTILE = (
+    "<script>document.title='owned'</script><img src=x onerror=\"document.title='owned'\"> "
+    "a\u202eb\u0007 \U0001f44d\U0001f3fd good"
+)
 
 
 @pytest.fixture(scope="module")

@@ -226,8 +226,8 @@ from agents.feedback import Judgement, Marks, Span, Store
 store = Store(sys.argv[1])
 number = 0
 while True:
-    batch = [Judgement(Marks(1 + i % 8, (Span(0, 2, "good"), Span(3, 5, "bad"))), f"a{number}.{i}", f"{number}-{i}") for i in range(40)]
-    store.submit_all(batch)
+    marks = [Marks(1 + i % 8, (Span(0, 2, "good"), Span(3, 5, "bad"))) for i in range(40)]
+    store.submit_all([Judgement(each, f"a{number}.{i}", f"{number}-{i}") for i, each in enumerate(marks)])
     number += 1
     print(number, flush=True)
 """
@@ -274,8 +274,10 @@ def test_everything_is_asked_once_and_what_has_the_fewest_judgements_first(store
         assert fewest is None or often[key[0]] == fewest
         asked.add(key)
         often.update(key)
-        answer = {"rating": lambda: Rating(key[0], 3), "marks": lambda: Marks(key[0], ())}.get(kind)
-        store.submit(answer() if answer else Comparison(*key, "a"), "ann", f"s{len(asked)}")
+        answer = (
+            Comparison(*key, "a") if kind == "comparison" else Rating(*key, 3) if kind == "rating" else Marks(*key, ())
+        )
+        store.submit(answer, "ann", f"s{len(asked)}")
     assert len(asked) == count and next_item(store, "bob", kind) is not None
 
 

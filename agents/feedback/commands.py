@@ -36,7 +36,7 @@ def stats(args: StatsArgs) -> None:
 
 @dataclass
 class ExportArgs:
-    """Write the judgements that stand as JSON lines: preferences (prompt, chosen, rejected), undecided, ratings, spans."""
+    """Write the judgements that stand as JSON lines: preferences (prompt, chosen, rejected) and three more files."""
 
     store: Path
     """The file with the judgements."""

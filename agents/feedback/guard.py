@@ -1,4 +1,4 @@
-"""Who may talk to the page: this machine, or who has the token. Other web sites may not, whatever the browser lets them.
+"""Who may talk to the page: this machine, or who has the token; other web sites may not.
 
 - Host: a browser on a hostile name that was rebound to this address still says that name; only loopback names, IP
   addresses and names given are answered.

@@ -35,8 +35,8 @@ def make_app(
 ) -> Starlette:
     """The ASGI application.
 
-    ``GET /api/next?annotator=&kind=`` has ``item`` (None: nothing is left to judge) and ``progress``; each ``skip=3-7`` is
-    an item not to be shown unless it is the last;
+    ``GET /api/next?annotator=&kind=`` has ``item`` (None: nothing is left to judge) and ``progress``; each ``skip=3-7``
+    is an item not to be shown unless it is the last;
     ``POST /api/judgements`` takes ``submission, annotator, kind, page, seconds`` and the answer: ``texts`` (ids in the
     order shown) with ``choice`` (first, second, tie, both_bad), ``rating`` or ``spans``; ``POST /api/undo`` takes
     ``submission, annotator, page`` and has the ``item`` that was withdrawn. What is refused is ``{"error", "detail"}``.
@@ -192,7 +192,7 @@ def _name(annotator: Any) -> None:
 
 @dataclass
 class ServeArgs:
-    """Serve the page on which texts are judged. It needs no network, and the store may be written by others meanwhile."""
+    """Serve the page on which texts are judged. It needs no network; others may write the store meanwhile."""
 
     store: Path
     """The file with the texts and judgements; made where there is none."""

@@ -53,7 +53,7 @@ class SimulatedAnnotator:
     def preference(self, difference: np.ndarray) -> np.ndarray:
         """The probability of preferring the first where the scores differ by s - t: float64, of the same shape.
 
-        The Bayes limit, the accuracy of somebody who knows the scores, is the mean of max(p, 1 - p) over what is no tie.
+        The Bayes limit, the accuracy of who knows the scores, is the mean of max(p, 1 - p) over what is no tie.
         """
         difference = np.asarray(difference, dtype=float)
         if self.temperature == 0:
@@ -75,7 +75,7 @@ class SimulatedAnnotator:
         if low.score is None or high.score is None:
             raise ValueError(f"text {(low if low.score is None else high).id} has no true score to judge by")
         digest = hashlib.sha256(f"{self.name} {item.kind} {low.digest} {high.digest}".encode()).digest()
-        chance, other = np.random.default_rng(list(digest)).random(2)
+        chance, other = ((int.from_bytes(digest[at : at + 8], "big") >> 11) / 2**53 for at in (0, 8))  # each in [0, 1)
         if item.kind == "rating":
             rating = min(len(RATINGS), 1 + int(len(RATINGS) * min(1.0, max(0.0, low.score))))
             others = [each for each in RATINGS if each != rating]
@@ -100,8 +100,10 @@ class SimulatedAnnotator:
         What it is asked next is drawn from the seed and from how many it has: interrupted and started again, it goes on
         as if it had not been. ``progress`` is called after each.
         """
-        own = """SELECT count(*) FROM standing WHERE kind = ? AND annotator_id = (SELECT id FROM annotators WHERE name = ?)"""
-        done = store.query(own, (kind, self.name))[0][0]
+        own = (
+            "SELECT count(*) FROM standing s JOIN annotators n ON n.id = s.annotator_id WHERE n.name = ? AND s.kind = ?"
+        )
+        done = store.query(own, (self.name, kind))[0][0]
         while done < count:
             item = next_item(store, self.name, kind, disagreement, np.random.default_rng([self.seed, done]))
             if item is None:

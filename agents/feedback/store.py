@@ -230,8 +230,8 @@ class Store:
             return False
         if version > VERSION:
             raise ValueError(
-                f"the feedback store {str(self.path)!r} has schema version {version}; this program knows versions up to "
-                f"{VERSION}: use a newer one"
+                f"the feedback store {str(self.path)!r} has schema version {version}; this program knows versions "
+                f"up to {VERSION}: use a newer one"
             )
         return True
 
