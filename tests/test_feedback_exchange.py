@@ -124,7 +124,7 @@ def test_preferences_of_others_are_read(tmp_path, capsys):
         ('{"prompt": "p", "chosen": [{"role": "user"}], "rejected": "y"}', "chosen must be a text"),
         ('{"prompt": "p", "chosen": "x", "rejected": "x"}', "text 3 twice"),
         ('{"prompt": "p", "text": "x", "rating": 9}', "rating must be a whole number, from 1 to 5"),
-        ('{"prompt": "p", "text": "x", "spans": [[0, 1]]}', "objects with start, end and label"),
+        ('{"prompt": "p", "text": "x", "spans": [[0, 1]]}', "objects with start, end, label"),
         ('{"prompt": "p", "text": "x", "spans": [{"start": 0, "end": 2, "label": "bad"}]}', "which has 1"),
         ('{"prompt": "p", "text_a": "x", "text_b": "y", "outcome": "a"}', "outcome is one of tie, both_bad"),
         ('{"prompt": "p", "text": "\\ud800", "rating": 1}', "surrogate"),

@@ -21,7 +21,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from agents.feedback.judgements import Comparison, Judgement, Marks, Rating, Span, Text
+from agents.feedback.judgements import Comparison, Judgement, Marks, Rating, Text, read_spans
 from agents.feedback.store import Store
 from agents.files import replacing
 from textgym.errors import did_you_mean
@@ -170,12 +170,7 @@ def _judgement(line: dict[str, Any], name: str, ids: list[int], annotator: str, 
     if name == "ratings.jsonl":
         answer: Comparison | Rating | Marks = Rating(ids[0], line["rating"])
     elif name == "spans.jsonl":
-        spans = line["spans"]
-        if not isinstance(spans, list) or not all(
-            isinstance(s, dict) and s.keys() == {"start", "end", "label"} for s in spans
-        ):
-            raise ValueError(f"spans is a list of objects with start, end and label, got {spans!r:.80}")
-        answer = Marks(ids[0], tuple(Span(**span) for span in spans))
+        answer = Marks(ids[0], read_spans(line["spans"]))
     else:
         outcome = "a" if answered is None else line[answered]
         if answered and outcome not in OUTCOMES:

@@ -15,6 +15,7 @@ from textgym.errors import one_of, whole_number
 
 CHOICES = ("a", "b", "tie", "both_bad")
 LABELS = ("good", "bad")
+SPAN = ("start", "end", "label")
 RATINGS = range(1, 6)  # 1 is the worst
 LARGEST_ID = 2**63 - 1  # of SQLite
 
@@ -142,6 +143,17 @@ class Marks:
     @property
     def texts(self) -> tuple[int, ...]:
         return (self.text,)
+
+
+def read_spans(given: Any) -> tuple[Span, ...]:
+    """Spans out of JSON: a list of objects with start, end and label.
+
+    Raises:
+        ValueError: it is none.
+    """
+    if not isinstance(given, list) or not all(isinstance(s, dict) and s.keys() == set(SPAN) for s in given):
+        raise ValueError(f"spans must be a list of objects with {', '.join(SPAN)}, got {given!r:.80}")
+    return tuple(Span(**span) for span in given)
 
 
 Answer = Comparison | Rating | Marks

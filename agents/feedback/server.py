@@ -22,7 +22,7 @@ from starlette.routing import Route
 
 from agents.feedback.choosing import Disagreement, Item, next_item
 from agents.feedback.guard import Guard, Token, is_loopback
-from agents.feedback.judgements import KINDS, Comparison, Judgement, Marks, Rating, Span, storable
+from agents.feedback.judgements import KINDS, Comparison, Judgement, Marks, Rating, read_spans, storable
 from agents.feedback.store import Conflict, Store
 from textgym.errors import one_of, whole_number
 
@@ -150,12 +150,7 @@ def _read_answer(given: dict[str, Any]) -> Comparison | Rating | Marks:
     if kind == "comparison":
         sides = {"first": "a", "second": "b", "tie": "tie", "both_bad": "both_bad"}
         return Comparison(*texts, sides[one_of("choice", given["choice"], sides)], first="a")
-    spans = given["spans"]
-    if not isinstance(spans, list) or not all(
-        isinstance(s, dict) and s.keys() == {"start", "end", "label"} for s in spans
-    ):
-        raise ValueError(f"spans must be a list of objects with start, end and label, got {spans!r:.80}")
-    return Marks(texts[0], tuple(Span(**span) for span in spans))
+    return Marks(texts[0], read_spans(given["spans"]))
 
 
 def _undo(store: Store, body: bytes) -> dict[str, Any]:

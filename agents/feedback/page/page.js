@@ -8,6 +8,7 @@ import { LANGUAGES } from "./words.js";
 const PAGE = document.querySelector("meta[name=page-version]").content;
 const STARTLED = 200; // ms in which a key is still meant for the item before
 const LOOK_AGAIN = 4000; // ms between looks for new texts
+const KEPT = Symbol("kept");
 const CHOICES = ["first", "second", "tie", "both_bad"];
 const KINDS = { c: "comparison", r: "rating", m: "marks" };
 
@@ -246,14 +247,14 @@ async function next() {
   }
 }
 
-function answer(given) {
+async function answer(given) {
   const texts = state.item.texts.map((text) => text.id);
   const seconds = Math.round(performance.now() - state.shownAt) / 1000;
   const body = { submission: newSubmission(), annotator: state.annotator, kind: state.kind, texts, page: PAGE, seconds, ...given };
-  deliver(put("/api/judgements", body), "saved");
+  if ((await deliver(put("/api/judgements", body), "saved")) !== KEPT) next();
 }
 
-/** Send an answer that is in the outbox; what comes next is shown once it is stored. */
+/** Send what is in the outbox: what the server said, null where it was refused, KEPT where it waits for a new link. */
 async function deliver(name, then) {
   busy(true);
   status("saving");
@@ -265,18 +266,20 @@ async function deliver(name, then) {
   } catch (error) {
     status(null);
     explain(error);
-    if (error.status === 401) return null; // it is kept, and so is the item: a new link sends the one
+    if (kept.get(name) !== null) return KEPT;
     await new Promise((resolve) => setTimeout(resolve, 2500)); // time to read why
     return null;
-  } finally {
-    if (then === "saved" && waiting().length === 0) await next();
   }
 }
 
 async function undo() {
   if (state.busy && state.item !== null) return;
   const said = await deliver(put("/api/undo", { submission: newSubmission(), annotator: state.annotator, page: PAGE }), "undone");
-  if (!said) return;
+  if (said === KEPT) return;
+  if (said === null) {
+    next();
+    return;
+  }
   if (said.item === null) {
     status("nothing_to_undo");
     busy(false);
