@@ -182,6 +182,8 @@ def test_any_order_of_answers_corrections_and_undoing_leaves_what_a_dictionary_w
     counts = Counter((answer.kind, text) for answer in standing.values() for text in answer.texts)
     tallies = store.query("SELECT kind, text_id, judgements FROM tallies")
     assert len(tallies) == 24 and {(kind, text): n for kind, text, n in tallies if n} == counts
+    own = store.query("SELECT name, kind, judgements FROM counts JOIN annotators ON id = annotator_id")
+    assert {(name, kind): n for name, kind, n in own if n} == Counter(item[:2] for item in standing)
     store.close()
 
 

@@ -1,5 +1,5 @@
 -- A feedback store, version 1. What people said is in prompts, texts, annotators, judgements and spans: append-only.
--- tallies and standing are derived from them by the triggers below, so that the next item is found by an index.
+-- tallies, counts and standing are derived from them by the triggers below, so that the next item is found by an index.
 
 CREATE TABLE prompts (
     id INTEGER PRIMARY KEY,
@@ -69,6 +69,14 @@ CREATE TABLE tallies (
 CREATE INDEX tallies_fewest ON tallies (kind, judgements, text_id, prompt_id);
 CREATE INDEX tallies_fewest_of_a_prompt ON tallies (prompt_id, kind, judgements, text_id);
 
+-- how many judgements of a kind an annotator has that stand
+CREATE TABLE counts (
+    annotator_id INTEGER NOT NULL REFERENCES annotators (id),
+    kind TEXT NOT NULL,
+    judgements INTEGER NOT NULL,
+    PRIMARY KEY (annotator_id, kind)
+) WITHOUT ROWID;
+
 -- the judgement of an annotator that stands for an item: a pair low < high, or one text, low = high
 CREATE TABLE standing (
     annotator_id INTEGER NOT NULL,
@@ -93,11 +101,15 @@ CREATE TRIGGER judgement_given AFTER INSERT ON judgements BEGIN
         WHERE kind = (SELECT kind FROM judgements WHERE id = new.withdraws) AND text_id IN (
             SELECT a FROM judgements WHERE id = new.withdraws UNION ALL SELECT b FROM judgements WHERE id = new.withdraws
         );
+    UPDATE counts SET judgements = judgements - 1
+        WHERE (annotator_id, kind) = (SELECT annotator_id, kind FROM judgements WHERE id = new.withdraws);
     DELETE FROM standing WHERE judgement_id = new.withdraws;
     UPDATE tallies SET judgements = judgements + 1 WHERE kind = new.kind AND text_id IN (new.a, new.b);
     INSERT INTO standing (annotator_id, kind, low, high, judgement_id)
         SELECT new.annotator_id, new.kind, new.a, coalesce(new.b, new.a), new.id
         WHERE new.kind <> 'undo';
+    INSERT INTO counts (annotator_id, kind, judgements) SELECT new.annotator_id, new.kind, 1 WHERE new.kind <> 'undo'
+        ON CONFLICT (annotator_id, kind) DO UPDATE SET judgements = judgements + 1;
 END;
 
 CREATE TRIGGER prompts_stay BEFORE UPDATE ON prompts BEGIN

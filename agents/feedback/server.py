@@ -112,9 +112,9 @@ def progress(store: Store, annotator: str, kind: str) -> dict[str, int]:
     counts = """
         SELECT (SELECT count(*) FROM texts),
             (SELECT count(*) FROM tallies WHERE kind = :kind AND judgements > 0),
-            (SELECT count(*) FROM standing WHERE kind = :kind
-                AND annotator_id = (SELECT id FROM annotators WHERE name = :annotator)),
-            (SELECT count(*) FROM standing WHERE kind = :kind)
+            coalesce(sum(judgements) FILTER (WHERE name = :annotator), 0),
+            coalesce(sum(judgements), 0)
+        FROM counts JOIN annotators ON id = annotator_id WHERE kind = :kind
     """
     row = store.query(counts, {"kind": kind, "annotator": annotator})[0]
     return dict(zip(("texts", "covered", "own", "all"), row, strict=True))

@@ -101,9 +101,9 @@ class SimulatedAnnotator:
         as if it had not been. ``progress`` is called after each.
         """
         own = (
-            "SELECT count(*) FROM standing s JOIN annotators n ON n.id = s.annotator_id WHERE n.name = ? AND s.kind = ?"
+            "SELECT judgements FROM counts c JOIN annotators n ON n.id = c.annotator_id WHERE n.name = ? AND c.kind = ?"
         )
-        done = store.query(own, (self.name, kind))[0][0]
+        done = sum(row[0] for row in store.query(own, (self.name, kind)))
         while done < count:
             item = next_item(store, self.name, kind, disagreement, np.random.default_rng([self.seed, done]))
             if item is None:
