@@ -142,6 +142,7 @@ class SimulateArgs:
 def simulate(args: SimulateArgs) -> None:
     whole_number("count", args.count, 1)
     annotator = SimulatedAnnotator(args.error, args.temperature, args.tie, args.seed)
-    with Store(args.store, create=False) as store, tqdm(unit="judgement", disable=not args.progress) as bar:
+    bar = tqdm(total=args.count, unit="judgement", disable=not args.progress)
+    with bar, Store(args.store, create=False) as store:
         done = annotator.annotate(store, args.kind, args.count, progress=bar.update)
     print(f"{annotator.name!r} has {done:,} {args.kind}s" + (": there is nothing left" if done < args.count else ""))

@@ -2,7 +2,8 @@
 
     python -m experiments.benchmarks.feedback [--quick] [--output FILE]
 
-A store on disk, 20,000 texts for 5,000 prompts (and, in a second one, for a single prompt), judged by 20 annotators.
+A store on disk, 20,000 texts for 5,000 prompts (and, in a second one, for a single prompt), judged by 20 annotators,
+a pair or text judged again withdrawing what was said of it before.
 Times are of calls in this process, on a file that the system has in its cache: the median of all calls, and the 99th
 percentile. The next item is that of an annotator who has judged a twentieth of it all, of one who is new, and with an
 ensemble's disagreement, whose own time is not in it; the page asks for the item and for the progress.
