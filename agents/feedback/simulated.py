@@ -1,0 +1,148 @@
+"""An annotator that knows the true score: what a reward model could learn at best is then known, too."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from tqdm import tqdm
+
+from agents.feedback.choosing import Disagreement, Item, next_item
+from agents.feedback.judgements import RATINGS, Comparison, Judgement, Rating
+from agents.feedback.store import Store
+from textgym.errors import one_of, whole_number
+
+
+@dataclass(frozen=True)
+class SimulatedAnnotator:
+    """Prefers by the Bradley-Terry model on the true score, and errs on top of that.
+
+    The first of two texts with scores s and t is preferred with probability e + (1 - 2 e) / (1 + exp(-(s - t) / T)).
+    Texts whose scores differ by at most ``tie`` are answered with a tie. A rating is that fifth of [0, 1] in which the
+    score lies; with probability e it is one of the other four instead, each as likely.
+
+    The answer to an item depends on the seed and the texts alone, whichever is shown first and whenever it is asked.
+
+    Attributes:
+        error: e, from 0 to 0.5: the probability that the preference is turned round.
+        temperature: T, in units of the score; 0: the better text, but for the errors.
+        tie: the largest difference that is a tie.
+        seed: of the answers.
+    """
+
+    error: float = 0.1
+    temperature: float = 0.0
+    tie: float = 0.0
+    seed: int = 0
+
+    def __post_init__(self):
+        if not 0 <= self.error <= 0.5:
+            raise ValueError(f"error must be from 0 to 0.5, got {self.error!r}")
+        for name in ("temperature", "tie"):
+            if not 0 <= getattr(self, name) < float("inf"):
+                raise ValueError(f"{name} must be at least 0, got {getattr(self, name)!r}")
+        whole_number("seed", self.seed, 0)
+
+    @property
+    def name(self) -> str:
+        """What its judgements are kept under."""
+        return f"simulated error={self.error:g} temperature={self.temperature:g} tie={self.tie:g} seed={self.seed}"
+
+    def preference(self, difference: np.ndarray) -> np.ndarray:
+        """The probability of preferring the first where the scores differ by s - t: float64, of the same shape.
+
+        The Bayes limit, the accuracy of who knows the scores, is the mean of max(p, 1 - p) over what is no tie.
+        """
+        difference = np.asarray(difference, dtype=float)
+        if self.temperature == 0:
+            better = np.where(difference == 0, 0.5, difference > 0)
+        else:
+            better = 0.5 * (1 + np.tanh(0.5 * difference / self.temperature))  # the logistic, without overflow
+        return self.error + (1 - 2 * self.error) * better
+
+    def answer(self, item: Item) -> Comparison | Rating:
+        """The answer to a comparison or a rating.
+
+        Raises:
+            ValueError: a text without a score, or another kind of item.
+        """
+        one_of("kind that can be simulated", item.kind, ("comparison", "rating"))
+        low, high = item.texts[0], item.texts[-1]
+        if low.digest > high.digest:
+            low, high = high, low
+        if low.score is None or high.score is None:
+            raise ValueError(f"text {(low if low.score is None else high).id} has no true score to judge by")
+        digest = hashlib.sha256(f"{self.name} {item.kind} {low.digest} {high.digest}".encode()).digest()
+        chance, other = ((int.from_bytes(digest[at : at + 8], "big") >> 11) / 2**53 for at in (0, 8))  # each in [0, 1)
+        if item.kind == "rating":
+            rating = min(len(RATINGS), 1 + int(len(RATINGS) * min(1.0, max(0.0, low.score))))
+            others = [each for each in RATINGS if each != rating]
+            return Rating(low.id, others[int(len(others) * other)] if chance < self.error else rating)
+        difference = low.score - high.score
+        if abs(difference) <= self.tie:
+            choice = "tie"
+        else:
+            choice = "a" if chance < self.preference(difference) else "b"
+        return Comparison(low.id, high.id, choice, "a" if low == item.texts[0] else "b")
+
+    def annotate(
+        self,
+        store: Store,
+        kind: str,
+        count: int,
+        disagreement: Disagreement | None = None,
+        progress=lambda: None,
+    ) -> int:
+        """Judge until it has ``count`` judgements of a kind that stand, or nothing is left: how many it has.
+
+        What it is asked next is drawn from the seed and from how many it has: interrupted and started again, it goes on
+        as if it had not been. ``progress`` is called after each.
+        """
+        own = (
+            "SELECT judgements FROM counts c JOIN annotators n ON n.id = c.annotator_id WHERE n.name = ? AND c.kind = ?"
+        )
+        done = sum(row[0] for row in store.query(own, (self.name, kind)))
+        while done < count:
+            item = next_item(store, self.name, kind, disagreement, np.random.default_rng([self.seed, done]))
+            if item is None:
+                break
+            answer = self.answer(item)
+            digests = "-".join(sorted(text.digest for text in item.texts))
+            submission = hashlib.sha256(f"{self.name} {kind} {digests}".encode()).hexdigest()
+            store.submit_all([Judgement(answer, self.name, submission)])
+            done += 1
+            progress()
+        return done
+
+
+@dataclass
+class SimulateArgs:
+    """Judge by the true score with errors, as a stand-in for people."""
+
+    store: Path
+    """The file with the texts, which have scores."""
+    kind: str = "comparison"
+    """comparison or rating."""
+    count: int = 500
+    """How many judgements this annotator is to have in the end."""
+    error: float = 0.1
+    """Probability that a preference is turned round, or a rating another one: 0 to 0.5."""
+    temperature: float = 0.0
+    """Of the Bradley-Terry model, in units of the score; 0: the better text is preferred, but for the errors."""
+    tie: float = 0.0
+    """Scores that differ by at most this are a tie."""
+    seed: int = 0
+    """Seed of the answers."""
+    progress: bool = True
+    """Show a progress bar."""
+
+
+def simulate(args: SimulateArgs) -> None:
+    whole_number("count", args.count, 1)
+    annotator = SimulatedAnnotator(args.error, args.temperature, args.tie, args.seed)
+    bar = tqdm(total=args.count, unit="judgement", disable=not args.progress)
+    with bar, Store(args.store, create=False) as store:
+        done = annotator.annotate(store, args.kind, args.count, progress=bar.update)
+    print(f"{annotator.name!r} has {done:,} {args.kind}s" + (": there is nothing left" if done < args.count else ""))

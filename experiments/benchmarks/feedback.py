@@ -1,0 +1,106 @@
+"""How long an annotator waits for the next item, in a store of 100,000 judgements.
+
+    python -m experiments.benchmarks.feedback [--quick] [--output FILE]
+
+A store on disk, 20,000 texts for 5,000 prompts (and, in a second one, for a single prompt), judged by 20 annotators,
+a pair or text judged again withdrawing what was said of it before.
+Times are of calls in this process, on a file that the system has in its cache: the median of all calls, and the 99th
+percentile. The next item is that of an annotator who has judged a twentieth of it all, of one who is new, and with an
+ensemble's disagreement, whose own time is not in it; the page asks for the item and for the progress.
+"""
+
+from __future__ import annotations
+
+import platform
+import sqlite3
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from itertools import count
+from pathlib import Path
+
+import numpy as np
+from tqdm import tqdm
+
+from agents.feedback import Comparison, Judgement, Marks, Rating, Span, Store, Text, next_item
+from agents.feedback.server import progress
+from experiments.benchmarks.flags import flags
+
+ANNOTATORS = 20
+KINDS = ("comparison", "rating", "marks")
+
+
+def judgements(judged: int, texts: int, group: int) -> Iterator[Judgement]:
+    """As many as asked for: half comparisons, the rest ratings and marks, by annotators in turns."""
+    rng = np.random.default_rng(0)
+    for n in range(judged):
+        a = int(rng.integers(texts))
+        b = a - a % group + (a % group + 1 + int(rng.integers(group - 1))) % group
+        answers = (Comparison(a + 1, b + 1, "a", "a"), Rating(a + 1, 3), Comparison(a + 1, b + 1, "b", "a"))
+        answer = (*answers, Marks(a + 1, (Span(0, 4, "good"),)))[n % 4]
+        yield Judgement(answer, f"annotator {n // 4 % ANNOTATORS}", f"submission {n}")
+
+
+def milliseconds(function: Callable[[], object], calls: int) -> str:
+    times = []
+    for _ in range(calls):
+        start = time.perf_counter()
+        function()
+        times.append(1000 * (time.perf_counter() - start))
+    return f"{np.median(times):.2f} ({np.percentile(times, 99):.2f})"
+
+
+def table(folder: Path, texts: int, group: int, judged: int, calls: int) -> list[str]:
+    """The lines of the table for texts in groups of one prompt."""
+    store = Store(folder / f"{group}.db")
+    store.add_texts(
+        Text("Copy-v0", f"prompt {n // group}", f"text {n} " + "word " * 40, "best.pt", n) for n in range(texts)
+    )
+    store.submit_all(judgements(judged, texts, group))
+    rng, numbers = np.random.default_rng(0), count()
+    jobs: list[tuple[str, Callable[[], object]]] = []
+    for kind in KINDS:
+        for who in ("annotator 3", "new"):
+            jobs.append(
+                (
+                    f"next {kind}, {'one of 20' if who != 'new' else 'a new annotator'}",
+                    lambda k=kind, w=who: next_item(store, w, k),
+                )
+            )
+    jobs.append(
+        (
+            "next comparison, by disagreement",
+            lambda: next_item(store, "new", "comparison", lambda items: rng.random(len(items))),
+        )
+    )
+    jobs.append(("progress", lambda: progress(store, "annotator 3", "comparison")))
+    jobs.append(
+        ("submit", lambda: store.submit(Rating(1 + next(numbers) % texts, 3), "annotator 3", f"timed {next(numbers)}"))
+    )
+    jobs.append(("undo", lambda: store.undo("annotator 3", f"undo {next(numbers)}")))
+    lines = [f"| {group:,} | {name} | {milliseconds(job, calls)} |" for name, job in jobs]
+    store.close()
+    return lines
+
+
+def main() -> None:
+    args = flags("experiments.benchmarks.feedback", __doc__)
+    texts, judged, calls = (2_000, 10_000, 50) if args.quick else (20_000, 100_000, 300)
+    lines = [
+        f"SQLite {sqlite3.sqlite_version}, Python {platform.python_version()}. {texts:,} texts, {judged:,} judgements. "
+        "Milliseconds: median (99th percentile).",
+        "",
+        "| texts a prompt | what | ms |",
+        "|---|---|---|",
+    ]
+    with tempfile.TemporaryDirectory() as folder:
+        for group in tqdm((4, texts), desc="stores"):
+            lines += table(Path(folder), texts, group, judged, calls)
+    text = "\n".join(lines)
+    print(text)
+    if args.output:
+        args.output.write_text(text + "\n")
+
+
+if __name__ == "__main__":
+    main()
