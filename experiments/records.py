@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from agents.files import replacing
-from experiments.registry import Experiment, Run
+from experiments.registry import FIRST_SEED, Experiment, Run
 
 FORMAT = "textgym-record-1"
 SUFFIX = ".jsonl.gz"
@@ -131,10 +131,10 @@ def read_experiment(folder: Path, experiment: Experiment, partial: bool = False)
     for path in sorted((folder / experiment.name).glob(f"*{SUFFIX}")):
         try:
             record = read(path)
-            seeds = max(experiment.seeds, record.seed + 1)
+            seeds = max(experiment.seeds, record.seed - FIRST_SEED + 1)
             if problem := _foreign(record, {run.name: run for run in replace(experiment, seeds=seeds).runs()}):
                 problems.append(problem)
-            elif record.seed < experiment.seeds:
+            elif record.seed < FIRST_SEED + experiment.seeds:
                 found[path.name.removesuffix(SUFFIX)] = record
         except RecordError as error:
             problems += error.problems

@@ -16,6 +16,7 @@ import numpy as np
 import experiments.suite
 from textgym.errors import unknown
 
+FIRST_SEED = 1  # of every experiment; settings are tried on seed 0
 QUICK_SEEDS = 3  # of the tag "quick"
 REQUIRED = ("TAGS", "BUDGET", "SEEDS", "SETTINGS", "SECONDS", "SMOKE", "PRIMARY", "score")
 
@@ -99,7 +100,7 @@ class Experiment:
             agent: only the arms of this agent, and those that they start from.
         """
         found: dict[tuple[str, int], Run] = {}
-        for seed in range(self.seeds):
+        for seed in range(FIRST_SEED, FIRST_SEED + self.seeds):
             for arm, settings in self.settings.items():
                 if agent is None or settings["agent"] == agent:
                     self._add(arm, seed, found)

@@ -14,7 +14,7 @@ from agents.files import replacing
 from experiments import plots
 from experiments.analysis import CLAIM, Analysis
 from experiments.records import SUFFIX, Record, read_experiment
-from experiments.registry import Experiment, arm_of
+from experiments.registry import FIRST_SEED, Experiment, arm_of
 from experiments.scores import mean_greedy
 
 
@@ -59,7 +59,9 @@ def section(experiment: Experiment, records: Sequence[Record], figures: list[Pat
     notes = [f"Not run: {', '.join(missing)}."] if missing else []
     beyond = {path.name for path in records[0].path.parent.glob(f"*{SUFFIX}")} - {r.path.name for r in records}
     if beyond:
-        notes.append(f"{len(beyond)} more records, of seeds from {experiment.seeds} on, are there and are not used.")
+        notes.append(
+            f"{len(beyond)} more records, of seeds from {FIRST_SEED + experiment.seeds} on, are there and are not used."
+        )
     notes.append(
         "Score: what the experiment judges a run by (IQM: interquartile mean over seeds; 95 % stratified bootstrap). "
         "Differences are paired by seed: mean, 95 % studentised bootstrap interval, two-sided sign-flip p. Only the "

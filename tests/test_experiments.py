@@ -122,7 +122,7 @@ def test_arms_of_a_seed_start_from_one_warm_start(tmp_path, run):
     experiment = load("warm_start_and_reward").tiny()
     run([experiment], tmp_path)
     found = {(r.arm, r.seed): r for r in read_experiment(tmp_path / "records", experiment)}
-    for seed in (0, 1):
+    for seed in (1, 2):
         start = found["warm_start", seed]
         for arm in ("terminal", "delta", "constant", "more_likelihood", "tuned_temperature"):
             record = found[arm, seed]
@@ -134,16 +134,16 @@ def test_arms_of_a_seed_start_from_one_warm_start(tmp_path, run):
         assert last["tokens"] == 264 and last["entropy"] > 0 and last["kl"] >= 0
         assert last["terms"] == {"delta:character_accuracy": pytest.approx(last["return"])}
         assert last["return"] == pytest.approx(last["greedy"])  # gamma 1: the same return
-    assert found["warm_start", 0].header["policy"] != found["warm_start", 1].header["policy"]
+    assert found["warm_start", 1].header["policy"] != found["warm_start", 2].header["policy"]
     work = tmp_path / "work" / "warm_start_and_reward"
     for path in work.rglob("*.pt"):
         path.unlink()
-    (tmp_path / "records" / "warm_start_and_reward" / "delta-s0.jsonl.gz").unlink()
+    (tmp_path / "records" / "warm_start_and_reward" / "delta-s1.jsonl.gz").unlink()
     run([experiment], tmp_path)  # the checkpoint is made again, and must be the same one
     again = read_experiment(tmp_path / "records", experiment)
     assert len(again) == len(found)
-    same = {(r.arm, r.seed): r for r in again}["delta", 0]
-    assert [e["greedy"] for e in same.evaluations] == [e["greedy"] for e in found["delta", 0].evaluations]
+    same = {(r.arm, r.seed): r for r in again}["delta", 1]
+    assert [e["greedy"] for e in same.evaluations] == [e["greedy"] for e in found["delta", 1].evaluations]
 
 
 def test_a_run_that_fails_is_named_and_the_others_have_their_records(tmp_path, run):
@@ -152,9 +152,9 @@ def test_a_run_that_fails_is_named_and_the_others_have_their_records(tmp_path, r
     experiment = replace(experiment, settings={**experiment.settings, "warm_start": broken})
     with pytest.raises(launch.RunsFailed) as caught:
         run([experiment], tmp_path)
-    assert "warm_start-s0" in str(caught.value) and "Spelling" in str(caught.value)
-    assert "delta-s1: warm_start-s1, which it starts from, has failed" in str(caught.value)
-    with pytest.raises(records.RecordError, match="delta-s0.jsonl.gz: missing"):
+    assert "warm_start-s1" in str(caught.value) and "Spelling" in str(caught.value)
+    assert "delta-s2: warm_start-s2, which it starts from, has failed" in str(caught.value)
+    with pytest.raises(records.RecordError, match="delta-s1.jsonl.gz: missing"):
         read_experiment(tmp_path / "records", experiment)
     assert [r.arm for r in read_experiment(tmp_path / "records", experiment, partial=True)] == ["copy_prompt"] * 2
 
@@ -265,13 +265,13 @@ def test_the_table_says_what_the_records_say(reported):
 def test_records_that_are_missing_stop_the_report_unless_that_is_allowed_and_said(reported, tmp_path):
     folder, experiment = reported
     more = replace(experiment, seeds=4)
-    with pytest.raises(records.RecordError, match="constant-s3.jsonl.gz: missing"):
+    with pytest.raises(records.RecordError, match="constant-s4.jsonl.gz: missing"):
         report.write([more], folder)
     os.symlink(folder / "records", tmp_path / "records")
     report.write([more], tmp_path, partial=True)
-    assert "Not run: constant-s3" in (tmp_path / "report.md").read_text()
+    assert "Not run: constant-s4" in (tmp_path / "report.md").read_text()
     report.write([replace(experiment, seeds=2)], tmp_path)
-    assert "7 more records, of seeds from 2 on" in (tmp_path / "report.md").read_text()
+    assert "7 more records, of seeds from 3 on" in (tmp_path / "report.md").read_text()
 
 
 @pytest.mark.parametrize(
@@ -300,7 +300,9 @@ def test_differences_are_paired_by_seed_and_panels_averaged():
     settings = {f"{panel}/{arm}": {"agent": "x"} for panel in ("p", "q") for arm in ("a", "b")}
     experiment = replace(load("hacking"), settings=settings, seeds=3, primary=Comparison("a", "b"))
     scores = {"p/a": [1, 2, 3], "p/b": [0, 0, 0], "q/a": [5, 5], "q/b": [4, 2, 9]}
-    found = [record_of(arm, seed, s) for arm, each in scores.items() for seed, s in enumerate(each)]
+    found = [
+        record_of(arm, seed, s) for arm, each in scores.items() for seed, s in enumerate(each, registry.FIRST_SEED)
+    ]
     both = analysis.Analysis(experiment, found).difference("a", "b")
     assert both.differences.tolist() == [(1 + 1) / 2, (2 + 3) / 2, 3]
     only = analysis.Analysis(experiment, found).difference("a", "b", "q")
@@ -318,7 +320,7 @@ def test_a_reward_of_ones_own_is_an_arm_and_its_report_is_made_from_records(tmp_
     command.report(command.Report(folder=tmp_path))  # the flags are in the records
     said = capsys.readouterr().out
     assert "mine" in (tmp_path / "report.md").read_text() and "core-hours" in said
-    found = records.read(tmp_path / "records" / "mine" / "mine-s0.jsonl.gz")
+    found = records.read(tmp_path / "records" / "mine" / "mine-s1.jsonl.gz")
     assert found.header["settings"]["reward"] == reward
     assert list(found.evaluations[-1]["terms"]) == ["delta:cer"]
     with pytest.raises(records.RecordError, match="reward was"):
