@@ -12,8 +12,8 @@ training; a constant reward (Choshen et al. 2020: is it the reward at all?).
 
 Refuted where the interval of Delta - Terminal (last greedy score, paired by seed) lies below 0; where it holds 0,
 nothing was shown. Text tokens are equal, computation is not: a token of reinforcement learning is written first, and
-then used twice. One setting for all rewards, from few trials (Delta, seed 0, which is none of these runs; unless the values were fitted first,
-greedy scores fell by 0.03 at the beginning): what bias there is favours Delta.
+then used twice. One setting for all rewards, from few trials on Delta with seed 0, which is none of these runs (unless
+the values were fitted first, greedy scores fell by 0.03 at the beginning): what bias there is favours Delta.
 """
 
 from experiments import designs, scores
