@@ -17,6 +17,7 @@ import transformers
 from helpers import ROOT
 from networks import BUDGET, MODELS, NETWORKS, PROMPT, SMALL, WIDER, V, make, prompts, same
 
+from agents.transformer.batch import as_batch
 from agents.transformer.checkpoints import load_policy, read_checkpoint
 from agents.transformer.export import ExportArgs, export, save_pretrained
 from agents.transformer.generate import GenerateArgs, generate, in_int8
@@ -26,7 +27,7 @@ from agents.transformer.rollout import Writer
 from agents.transformer.sampling import Sampling
 from agents.transformer.settings import TrainArgs
 from agents.transformer.train import train
-from agents.transformer.update import as_batch, evaluate_tokens
+from agents.transformer.update import evaluate_tokens
 from textgym import Vocabulary
 
 
@@ -73,6 +74,32 @@ def test_outputs_of_some_columns_are_those_of_whole_windows(name):
         with torch.no_grad():
             some, whole = policy.outputs(tokens, rows, columns), policy.hidden(tokens)[rows, columns]
         torch.testing.assert_close(some, whole, rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", [name for name in NETWORKS if name.startswith("encoder") and "_" not in name])
+def test_what_is_masked_is_told_by_both_sides_and_not_by_itself(name):
+    policy, generator = make(name), torch.Generator().manual_seed(0)
+    tokens = prompts(6, generator)
+    tokens[:, PROMPT + 1 :] = torch.randint(0, V, (6, BUDGET), generator=generator)
+    tokens[3:, PROMPT + 4 :] = V
+    rows, columns = torch.arange(6), torch.full((6,), PROMPT + 2)
+    hidden = torch.zeros_like(tokens, dtype=torch.bool)
+    hidden[rows, columns] = True
+
+    def said(column=None):
+        changed = tokens.clone()
+        if column is not None:
+            changed[:, column] = (changed[:, column] + 1) % V
+        with torch.no_grad():
+            return policy.heads(policy.filled(changed, hidden, rows, columns))[0]
+
+    torch.testing.assert_close(said(PROMPT + 2), said(), rtol=0, atol=0)
+    for column in (PROMPT, PROMPT + 1, PROMPT + 3):
+        assert ((said(column) - said()).abs().amax(1) > 1e-6).all()
+    behind = tokens.clone()[3:, : PROMPT + 4]  # texts read without the empty columns behind them
+    with torch.no_grad():
+        tight = policy.heads(policy.filled(behind, hidden[3:, : PROMPT + 4], rows[:3], columns[3:]))[0]
+    torch.testing.assert_close(said()[3:], tight, rtol=0, atol=1e-5)
 
 
 @pytest.mark.parametrize("name", [name for name in NETWORKS if name != "own"])

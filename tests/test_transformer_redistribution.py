@@ -5,12 +5,13 @@ import pytest
 import torch
 
 from agents.transformer.advantages import ESTIMATORS, estimate, gae, on_grid
+from agents.transformer.batch import as_batch
 from agents.transformer.model import POSITIONS, Decoder, DecoderConfig
 from agents.transformer.policy import Policy, windows
 from agents.transformer.redistribution import by_attention, redistributed, sums, uniform
 from agents.transformer.settings import TrainArgs
 from agents.transformer.trainer import Trainer
-from agents.transformer.update import Objective, as_batch, update
+from agents.transformer.update import Objective, update
 
 
 def test_redistribution_by_hand():
