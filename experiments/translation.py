@@ -111,9 +111,9 @@ def table(args: TranslationArgs, scores: dict[str, list[dict[str, float]]], spen
     took = f", {spent:.0f} s of one core with its evaluations" if spent > 1 else ""
     lines = [
         f"{args.source} -> {args.target}, {n} test sentences; a decoder of {network['layers']} layers and width "
-        f"{network['width']}, {network['vocabulary_size']} tokens. Likelihood: {args.updates} updates of 64 pairs{took}."
-        f" Then PPO, {args.steps:,} tokens, paid the sentence's chrF. BLEU: sacrebleu, 13a. Mean over runs (lowest to "
-        "highest).",
+        f"{network['width']}, {network['vocabulary_size']} tokens. Likelihood: {args.updates} updates of 64 pairs"
+        f"{took}. Then PPO, {args.steps:,} tokens, paid the sentence's chrF. BLEU: sacrebleu, 13a. Mean over runs "
+        "(lowest to highest).",
         "",
         "| | runs | " + " | ".join(names) + " |",
         "|" + "---|" * (2 + len(names)),
