@@ -36,8 +36,8 @@ def disagreement(path: str | Path, device: str = "cpu") -> Callable[[Sequence[It
     def of_items(items: Sequence[Item]) -> np.ndarray:
         if len(known) > KEPT:
             known.clear()
-        texts = {(text.prompt, text.text) for item in items for text in item.texts if text.task == config["task"]}
-        new = sorted(texts - known.keys())
+        texts = [[(text.prompt, text.text) for text in item.texts if text.task == config["task"]] for item in items]
+        new = sorted({text for each in texts for text in each} - known.keys())
         known.update(dict.fromkeys(new))
         windows, lengths, fit = window_rows(
             env.vocabulary, env.prompt_length, env.budget, [prompt for prompt, _ in new], [text for _, text in new]
@@ -45,13 +45,13 @@ def disagreement(path: str | Path, device: str = "cpu") -> Callable[[Sequence[It
         if fit:
             scores = scorer.scores(windows[:, 1:].numpy(), lengths.numpy())
             known.update(zip([new[i] for i in fit], scores, strict=True))
-        return np.array([_of_item([known.get((text.prompt, text.text)) for text in item.texts]) for item in items])
+        return np.array([_of_item([known[text] for text in each]) for each in texts])
 
     return of_items
 
 
 def _of_item(scores: list[np.ndarray | None]) -> float:
-    if any(each is None for each in scores):
+    if not scores or any(each is None for each in scores):
         return 0.0
     difference = scores[0] - scores[1] if len(scores) == 2 else scores[0]
     return float((1 / (1 + np.exp(-difference))).std())
