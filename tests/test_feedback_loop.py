@@ -28,6 +28,7 @@ class Stopped(BaseException):
 STAGES = ["sample", "SimulatedAnnotator.annotate", "_Loop._train_reward", "_Loop._train", "_Loop.report"]
 
 
+@pytest.mark.slow
 def test_a_loop_stopped_before_and_after_every_stage_goes_on(tmp_path, monkeypatch):
     args, stops = LoopArgs(folder=tmp_path / "loop", **TINY), 0
     for name in STAGES:

@@ -12,7 +12,7 @@ torch = pytest.importorskip("torch")
 pytest.importorskip("stable_baselines3")
 pytest.importorskip("transformers")
 
-from networks import BUDGET, NETWORKS, PROMPT, V, described  # noqa: E402
+from networks import BUDGET, NETWORKS, PROMPT, V, described, mostly  # noqa: E402
 
 from agents.evaluation import evaluation_env  # noqa: E402
 from agents.feedback import Comparison, Marks, Rating, Span, Store, Text  # noqa: E402
@@ -196,8 +196,8 @@ def test_the_ensemble_chooses_what_is_asked_next(judged, trained):
 # -- the metric ---------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", NETWORKS)
-@pytest.mark.parametrize("penalty", [0.0, 1.5])
+@pytest.mark.parametrize("name", mostly(NETWORKS))
+@pytest.mark.parametrize("penalty", [0.0, pytest.param(1.5, marks=pytest.mark.slow)])
 def test_the_value_of_every_prefix_is_that_of_the_prefix_alone(tmp_path, name, penalty):
     """Rows that begin, end, miss steps, are copied and restored, against whole texts read one by one."""
     from test_language_model import Rows

@@ -152,6 +152,7 @@ def torchrun(folder, **changes):
     return subprocess.run(line, cwd=ROOT, capture_output=True, text=True, timeout=200)
 
 
+@pytest.mark.slow
 def test_torchrun_stopped_and_resumed_is_one_process_never_stopped(tmp_path):
     whole = train(TrainArgs(env="Copy-v0", steps=256, folder=tmp_path / "one", **SMALL))
     assert torchrun(tmp_path / "two", steps=128).returncode == 0
