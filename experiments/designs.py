@@ -45,13 +45,18 @@ def from_one_warm_start(
     return {f"{panel}/{arm}" if panel else arm: settings for arm, settings in arms.items()}
 
 
+def shuffled(arm: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """Controls of an arm of the Transformer trainer: each text's pay in random order; that of another text."""
+    return {name: {**arm, "redistribute": name} for name in ("shuffled_time", "shuffled_texts")}
+
+
 _TEXT = {"eval_episodes": 8}
-_SMALL = {**_TEXT, "layers": 1, "width": 16, "evaluations": 2}
+SMALL = {**_TEXT, "layers": 1, "width": 16, "evaluations": 2}
 SMOKE: dict[str, dict[str, Any]] = {
     "baseline": _TEXT,
-    "likelihood": {**_SMALL, "updates": 2},
+    "likelihood": {**SMALL, "updates": 2},
     "temperature": {**_TEXT, "temperatures": [0.5, 1.0]},
-    "transformer": {**_SMALL, "steps": 256, "n_envs": 8, "critic_start": 80},
+    "transformer": {**SMALL, "steps": 256, "n_envs": 8, "critic_start": 80},
     "sb3": {**_TEXT, "steps": 256, "n_envs": 4, "evaluations": 2, "warm_start": 0},
 }
 """Settings over those of each agent that make a run tiny."""

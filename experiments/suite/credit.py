@@ -22,7 +22,7 @@ from pathlib import Path
 
 import numpy as np
 
-from experiments import arms, credit
+from experiments import arms
 from experiments.registry import Comparison
 from experiments.statistics import rank_correlation
 
@@ -30,6 +30,7 @@ TAGS = ("transformer", "theory", "published")
 BUDGET = 20_000  # tokens that a critic is fitted to
 SEEDS = 10
 THIS = "experiments.suite.credit"
+ESTIMATORS = ("payment", "to_go", "gae", "one_step")
 SEEN = {"env": "textgym/Spelling-v0", "texts": 100}
 REWARDS = {
     "terminal": "terminal",
@@ -48,7 +49,7 @@ SETTINGS = {
             "agent": f"{THIS}:measure", "init": "halves", **SEEN, "reward": reward, "estimator": estimator,
             "fit": BUDGET if estimator in ("gae", "one_step") else 0,
         }
-        for estimator in credit.ESTIMATORS
+        for estimator in ESTIMATORS
         for arm, reward in REWARDS.items()
     },
 }  # fmt: skip
@@ -72,6 +73,7 @@ def truth(run, folder: Path, start, *, env: str, texts: int, copies: int, eval_e
 
     from agents.files import replacing
     from agents.transformer.checkpoints import load_policy, read_checkpoint
+    from experiments import credit
 
     warm = arms.likelihood(run, folder, start, env=env, eval_episodes=eval_episodes, evaluations=1, **training)
     policy, _ = load_policy(warm.checkpoint)
@@ -102,6 +104,7 @@ def measure(run, folder: Path, start: Path, *, env: str, texts: int, reward, est
     from agents.transformer.critic import fit_values
     from agents.transformer.settings import TrainArgs
     from agents.transformer.trainer import Trainer
+    from experiments import credit
 
     began = time.monotonic()
     saved = {name: each.numpy() for name, each in read_checkpoint(start)["credit"].items()}
