@@ -105,7 +105,7 @@ def likelihood(
     of_text = np.random.default_rng(0)
     each = batch * np.mean([_tokens(task, of_text) for _ in range(500)])  # tokens of an update
     updates = updates or max(1, round(tokens / each))
-    look = _Evaluator(env, env_kwargs, eval_episodes)
+    look = PolicyEvaluator(env, env_kwargs, eval_episodes)
     at, began = set(log_spaced(updates, evaluations)), time.monotonic()
     rows = [look(policy, 0, 0.0)]
 
@@ -143,7 +143,7 @@ def temperature(
             raise ValueError(f"{env} has {len(scores)} validation episodes, none beyond eval_episodes={eval_episodes}")
         found[t] = scores[eval_episodes:].mean(), scores[:eval_episodes].mean()
     best = max(found, key=lambda t: found[t][0])
-    row = _Evaluator(env, env_kwargs or {}, eval_episodes)(policy, 0, 0.0)
+    row = PolicyEvaluator(env, env_kwargs or {}, eval_episodes)(policy, 0, 0.0)
     row |= {"sampled": float(found[best][1]), "temperature": best}
     return Outcome([row], _fingerprint(env, env_kwargs), {**run.settings, "versions": _versions()})
 
@@ -181,7 +181,7 @@ def policy_digest(checkpoint: Path) -> str:
 # -- evaluations as a record has them ----------------------------------------------------------------
 
 
-class _Evaluator:
+class PolicyEvaluator:
     """Greedy and sampled true scores of a policy on fixed validation episodes."""
 
     def __init__(self, env: str, env_kwargs: dict[str, Any], episodes: int):

@@ -109,6 +109,17 @@ def area_under_curve(tokens: np.ndarray, values: np.ndarray) -> float:
     return float(((y[1:] + y[:-1]) / 2 * np.diff(x)).sum() / (x[-1] - x[0]))
 
 
+def rank_correlation(x: np.ndarray, y: np.ndarray) -> float:
+    """Spearman's: the correlation of ranks, equal values sharing theirs; 0 where either is constant."""
+    ranks = []
+    for values in (np.ravel(x), np.ravel(y)):
+        _, places, counts = np.unique(values, return_inverse=True, return_counts=True)
+        ranks.append((counts.cumsum() - (counts - 1) / 2)[places])
+    a, b = (r - r.mean() for r in ranks)
+    size = np.sqrt((a @ a) * (b @ b))
+    return float(a @ b / size) if size > 0 else 0.0
+
+
 def clopper_pearson(count: int, of: int, level: float = 0.95) -> Interval:
     """The exact interval of a probability, ``count`` successes having been seen in ``of`` trials.
 

@@ -162,7 +162,8 @@ def test_a_run_that_fails_is_named_and_the_others_have_their_records(tmp_path, r
 
 def test_only_the_arms_of_an_agent_with_what_they_start_from():
     runs = load("warm_start_and_reward", 1).runs("transformer")
-    assert {r.arm for r in runs} == {"warm_start", "terminal", "delta", "constant"}
+    rewards = {"terminal", "delta", "constant", "shuffled_time", "shuffled_texts"}
+    assert {r.arm for r in runs} == {"warm_start"} | rewards
 
 
 PROGRAM = [

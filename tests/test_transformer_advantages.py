@@ -1,5 +1,6 @@
 """Advantages: Stable-Baselines3 and hand-worked examples are the oracles."""
 
+import gymnasium as gym
 import numpy as np
 import pytest
 import torch
@@ -8,6 +9,7 @@ from stable_baselines3.common.buffers import RolloutBuffer
 
 from agents.transformer.advantages import gae, group_relative, leave_one_out, n_step, returns_to_go
 from agents.transformer.losses import aggregate, entropy, kl_estimate, ppo_loss, value_loss
+from textgym import CharacterMatch
 
 
 def random_rollout(seed, steps=17, n=5):
@@ -34,6 +36,49 @@ def test_gae_is_that_of_stable_baselines3(gamma, lam):
         buffer.compute_returns_and_advantage(torch.from_numpy(last_values), ended[-1])
         ours = gae(*tensors(rewards, values, ended, last_values), gamma, lam)
         torch.testing.assert_close(ours, torch.from_numpy(buffer.advantages), rtol=1e-5, atol=1e-5)
+
+
+def paid(reward, seed, n=40):
+    """What random texts are paid (T, n), whether a token ended one (T, n), and how many characters stood in place
+    before each token (T, n)."""
+    env = gym.make_vec("textgym/Copy-v0", num_envs=n, autoreset_mode="SameStep", reward=reward)
+    observations, _ = env.reset(seed=seed)
+    generator, metric, vocabulary, rows = np.random.default_rng(seed), CharacterMatch(), env.vocabulary, []
+    for _ in range(3 * env.budget):
+        written = observations[:, env.prompt_length :]
+        texts = [vocabulary.decode(row[row != vocabulary.pad]) for row in written]
+        before = [metric.score(t, e) if t else 0.0 for t, e in zip(texts, env.episodes, strict=True)]
+        right = [vocabulary.encode(e.prompt)[min(len(t), 4)] for t, e in zip(texts, env.episodes, strict=True)]
+        actions = np.where(generator.random(n) < 0.5, right, generator.integers(vocabulary.size, size=n))
+        observations, rewards, ended, _, _ = env.step(actions)
+        rows.append((rewards, ended, np.array(before)))
+    return tuple(np.array(each) for each in zip(*rows, strict=True))
+
+
+@pytest.mark.parametrize("lam", [1.0, 0.95, 0.5, 0.0])
+def test_shaping_is_invisible_at_lambda_1_and_anywhere_to_values_that_know_of_it(lam):
+    """At lambda 1 (and discount 1) an advantage is that without shaping less Phi of the text before the token, whatever
+    the critic: a baseline. With values less Phi all advantages are the same (Wiewiora 2003)."""
+    shaping = {"name": "potential", "metric": "character_match", "base": "terminal:exact_match"}
+    seen = False
+    for seed in range(10):
+        plain, ended, phi = paid("terminal:exact_match", seed)
+        shaped, _, _ = paid(shaping, seed)
+        values = np.random.default_rng(seed).normal(size=plain.shape)
+        over = np.flip(np.maximum.accumulate(np.flip(ended, 0), 0), 0)  # tokens of texts that have ended
+        last = np.zeros(plain.shape[1])
+
+        def advantages(rewards, values, ended=ended, last=last, over=over):
+            return gae(*tensors(rewards, values, ended, last), 1.0, lam).numpy()[over]
+
+        np.testing.assert_allclose(advantages(shaped, values - phi), advantages(plain, values), atol=1e-9)
+        difference = advantages(shaped, values) - advantages(plain, values)
+        if lam == 1.0:
+            np.testing.assert_allclose(difference, -phi[over], atol=1e-9)
+        else:
+            assert np.abs(difference + phi[over]).max() > 0.1
+        seen |= plain.any()
+    assert seen and phi.any()
 
 
 @pytest.mark.parametrize("gamma", [1.0, 0.9])

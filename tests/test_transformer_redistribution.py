@@ -8,7 +8,14 @@ from agents.transformer.advantages import ESTIMATORS, estimate, gae, on_grid
 from agents.transformer.batch import as_batch
 from agents.transformer.model import POSITIONS, Decoder, DecoderConfig
 from agents.transformer.policy import Policy, windows
-from agents.transformer.redistribution import by_attention, redistributed, sums, uniform
+from agents.transformer.redistribution import (
+    by_attention,
+    redistributed,
+    shuffled_texts,
+    shuffled_time,
+    sums,
+    uniform,
+)
 from agents.transformer.settings import TrainArgs
 from agents.transformer.trainer import Trainer
 from agents.transformer.update import Objective, update
@@ -19,6 +26,42 @@ def test_redistribution_by_hand():
     assert redistributed(rewards, parts, uniform(parts)).tolist() == [0.5, 0.5, 2.0, 2.0, 2.0, 2.0]
     weights = torch.tensor([0.25, 0.75, 0.5, 0.5, 0.0, 0.0])
     assert redistributed(rewards, parts, weights, 0.5).tolist() == [0.125, 0.875, 2.0, 2.0, 0.0, 4.0]
+
+
+def random_texts(seed):
+    """Rewards (M,), all different, and the text of each (M,)."""
+    generator = torch.Generator().manual_seed(seed)
+    sizes = torch.randint(1, 9, (1 + seed % 7,), generator=generator)
+    parts = torch.arange(len(sizes)).repeat_interleave(sizes)
+    return torch.randn(len(parts), generator=generator, dtype=torch.float64), parts, generator
+
+
+def test_shuffled_in_time_every_text_is_paid_the_same_in_another_order():
+    moved = 0
+    for seed in range(1000):
+        rewards, parts, generator = random_texts(seed)
+        found = shuffled_time(rewards, parts, generator)
+        for part in parts.unique():
+            assert sorted(found[parts == part].tolist()) == sorted(rewards[parts == part].tolist())
+        moved += not torch.equal(found, rewards)
+    assert moved > 900
+    one, parts = torch.eye(3, dtype=torch.float64)[0], torch.zeros(3, dtype=torch.long)
+    counts = sum(shuffled_time(one, parts, torch.Generator().manual_seed(seed)) for seed in range(3000))
+    assert ((counts / 3000 - 1 / 3).abs() < 0.04).all()  # every place is as likely: 4.6 standard errors
+
+
+def test_shuffled_over_texts_each_is_paid_what_one_other_was():
+    for seed in range(1000):
+        rewards, parts, generator = random_texts(seed)
+        found = shuffled_texts(rewards, parts, generator)
+        before, after = sums(rewards, parts), sums(found, parts)
+        assert after.sort().values.tolist() == pytest.approx(before.sort().values.tolist(), abs=1e-12)
+        payers = (after[:, None] - before[None]).abs().argmin(1)
+        for payee, payer in enumerate(payers.tolist()):
+            theirs, ours = rewards[parts == payer], found[parts == payee]
+            same = min(len(theirs), len(ours) - 1)  # the last token may be paid a rest
+            assert ours[:same].tolist() == theirs[:same].tolist()
+            assert not ours[len(theirs) :].any()
 
 
 def trainer(n=8, **settings):
@@ -60,8 +103,8 @@ def replace_values(module, given, output):
     return torch.cat([q, k, unit.expand_as(v)], -1)
 
 
-@pytest.mark.parametrize("how", ["uniform", "attention"])
-def test_every_text_keeps_its_sum_and_is_learnt_from_once(how):
+@pytest.mark.parametrize("how", ["uniform", "attention", "shuffled_time", "shuffled_texts"])
+def test_every_sum_of_a_text_is_learnt_from_once(how):
     learner = trainer(redistribute=how, lam=1.0)
     paid, learnt = [], []
     for _ in range(6):
@@ -79,7 +122,7 @@ def test_every_text_keeps_its_sum_and_is_learnt_from_once(how):
             for part, size in enumerate(sizes.tolist()):
                 targets = batch.targets[batch.parts == part]
                 torch.testing.assert_close(targets, targets[0] * torch.arange(size, 0, -1) / size, rtol=1e-4, atol=1e-5)
-        else:
+        elif how == "attention":
             weights = by_attention(learner.policy, batch)
             torch.testing.assert_close(sums(weights, batch.parts), torch.ones(int(batch.parts.max()) + 1))
             assert (weights > 0).all()

@@ -112,8 +112,9 @@ class TrainArgs:
     """Lambda of gae: 1 is Monte Carlo, 0 one step."""
     n_step: int = 5
     """n_step: rewards before the value stands for the rest."""
-    redistribute: Literal["uniform", "attention"] | None = None
-    """Give what a whole text was paid to its tokens anew: equally, or as its last token looks at them."""
+    redistribute: Literal["uniform", "attention", "shuffled_time", "shuffled_texts"] | None = None
+    """Give what a whole text was paid to its tokens anew: equally, as its last token looks at them, in random order; or
+    (a control) to another text."""
     redistribute_share: float = 1.0
     """How much of it is given anew; the rest stays where it was paid."""
     clip: float | None = None

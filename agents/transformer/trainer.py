@@ -15,7 +15,7 @@ from agents.transformer.groups import Groups, no_texts
 from agents.transformer.own_terms import OwnTerms
 from agents.transformer.policy import Policy
 from agents.transformer.prefixes import Mixer, RandomStarts
-from agents.transformer.redistribution import by_attention, redistributed, sums, uniform
+from agents.transformer.redistribution import given_anew, sums
 from agents.transformer.rollout import Rollout, Writer
 from agents.transformer.schedules import learning_rate
 from agents.transformer.settings import TrainArgs
@@ -126,8 +126,7 @@ class Trainer:
             returns = sums(batch.rewards + batch.own_rewards, batch.parts)
             compare = leave_one_out if self.args.algo == "rloo" else group_relative
             return batch.with_advantages(compare(returns, groups)[batch.parts])
-        weights = uniform(batch.parts) if self.args.redistribute == "uniform" else by_attention(self.policy, batch)
-        rewards = redistributed(batch.rewards, batch.parts, weights, self.args.redistribute_share)
+        rewards = given_anew(self.args.redistribute, self.policy, batch, self.orders, self.args.redistribute_share)
         paid, at = on_grid(rewards + batch.own_rewards, batch.parts)
         values, _ = on_grid(batch.values, batch.parts)
         ends, _ = on_grid(batch.parts.diff(append=batch.parts[-1:] + 1), batch.parts)

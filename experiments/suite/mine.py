@@ -4,7 +4,9 @@ Hypothesis: after the same warm start and the same tokens, training on the rewar
 than paying the true score at the end (Terminal).
 
 Controls: copying the prompt; the warm start as it is, and sampled at its best temperature; as many tokens of likelihood
-training; the true score paid as it changes (Delta); a constant. The environment needs references, for the warm start.
+training; the true score paid as it changes (Delta); a constant; `mine` in random order within each text (does it matter
+when it is paid?), and that of another text (is there anything in it?). The environment needs references, for the warm
+start.
 
 Refuted where the interval of mine - terminal (paired by seed) lies below 0. The reward is a name, JSON, or an object of
 a module that can be imported from here; a reward that is not the true score is judged by the true score all the same.
@@ -20,7 +22,7 @@ SEEDS = 5
 
 
 def SETTINGS(reward="delta:chrf", env="textgym/Spelling-v0"):  # noqa: N802 - the name that all experiments have
-    return designs.from_one_warm_start(
+    arms = designs.from_one_warm_start(
         full_id(env),
         {"terminal": "terminal", "delta": "delta", "constant": "constant", "mine": reward},
         budget=BUDGET,
@@ -37,11 +39,13 @@ def SETTINGS(reward="delta:chrf", env="textgym/Spelling-v0"):  # noqa: N802 - th
             "critic_start": 4000,
         },
     )
+    return arms | designs.shuffled(arms["mine"])
 
 
 SECONDS = {
     "copy_prompt": 2, "warm_start": 20, "tuned_temperature": 5, "more_likelihood": 10,
     "terminal": 20, "delta": 20, "constant": 20, "mine": 20,
+    "shuffled_time": 20, "shuffled_texts": 20,
 }  # fmt: skip
 SMOKE = designs.SMOKE
 PRIMARY = Comparison("mine", "terminal")

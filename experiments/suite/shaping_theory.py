@@ -4,9 +4,9 @@ SB3 PPO on Copy (5 letters of 8; success is the whole word, 1 in 32,768 by chanc
 `terminal` is paid 1 for the whole word, `potential` the same and the characters in place as a potential (Ng, Harada &
 Russell 1999; discount 1, 0 at the end), `partial_credit` the same and the characters in place, not taken back.
 
-Hypothesis: at lambda = 1 the shaping is invisible (advantages are the same up to a baseline: an equality, which is
-tested, not run); below, `potential` learns what `terminal` does not. `partial_credit` is another objective, which helps
-at every lambda.
+Hypothesis: at lambda = 1 the shaping is invisible (advantages are the same up to a baseline: an equality, which
+tests/test_transformer_advantages.py has, not a run); below, `potential` learns what `terminal` does not.
+`partial_credit` is another objective, which helps at every lambda.
 
 Controls: terminal in every panel; lambda = 1, where the theory says that nothing may be gained.
 

@@ -8,7 +8,8 @@ Hypothesis: paying the true score character by character (Delta) gives a better 
 
 Controls: copying the prompt; the warm start as it is; the warm start sampled at a temperature chosen on other episodes
 (reinforcement learning sharpens the policy, and sampled scores gain from that alone); as many tokens of likelihood
-training; a constant reward (Choshen et al. 2020: is it the reward at all?).
+training; a constant reward (Choshen et al. 2020: is it the reward at all?); Delta's pay in random order within each
+text (does it matter when it is paid?), and that of another text (is there anything in it?).
 
 Refuted where the interval of Delta - Terminal (last greedy score, paired by seed) lies below 0; where it holds 0,
 nothing was shown. Text tokens are equal, computation is not: a token of reinforcement learning is written first, and
@@ -34,9 +35,10 @@ SETTINGS = designs.from_one_warm_start(
         "n_envs": 128, "critic_start": 8000,
     },
 )  # fmt: skip
+SETTINGS |= designs.shuffled(SETTINGS["delta"])
 SECONDS = {
     "copy_prompt": 3, "warm_start": 40, "tuned_temperature": 8, "more_likelihood": 20,
-    "terminal": 60, "delta": 60, "constant": 60,
+    "terminal": 60, "delta": 60, "constant": 60, "shuffled_time": 60, "shuffled_texts": 60,
 }  # fmt: skip
 SMOKE = designs.SMOKE
 PRIMARY = Comparison("delta", "terminal")
