@@ -113,8 +113,7 @@ class TrainArgs:
     n_step: int = 5
     """n_step: rewards before the value stands for the rest."""
     redistribute: Literal["uniform", "attention", "shuffled_time", "shuffled_texts"] | None = None
-    """Give what a whole text was paid to its tokens anew: equally, as its last token looks at them, in random order; or
-    (a control) to another text."""
+    """Give a text's pay to its tokens anew: equally, as its last token looks, in random order; or to another text."""
     redistribute_share: float = 1.0
     """How much of it is given anew; the rest stays where it was paid."""
     clip: float | None = None
