@@ -3,7 +3,7 @@
 The same true score is paid in four ways. Small agents that read the whole text at every token (SB3) learn Copy (5
 letters of 8, from nothing: PPO, A2C, DQN) and spelling correction (5 in 10 characters replaced, PPO after a warm start
 by likelihood); the cached Transformer learns longer texts with PPO, from one warm start a seed: times of day from
-Chinese into English (up to 50 characters), and the summary line of a docstring (up to 47 tokens).
+Chinese into English (up to 50 characters), and the summary line of a docstring (up to 31 tokens).
 
 Hypothesis: paid as it changes (Delta), it is learnt faster than paid at the end (Terminal): a higher mean of the curve
 of greedy true scores over the tokens.
@@ -41,9 +41,12 @@ OF_SB3 = {
     "spelling": {"algo": "ppo", "steps": 40_000, "warm_start": 600, **SPELLING},
 }
 OF_TRANSFORMER = {
-    "translation": {"env": "textgym/TranslationTimesZhEn-v0", "updates": 400},
-    "summary": {"env": "textgym/DocSummary-v0", "updates": 200},
-}
+    "translation": {"env": "textgym/TranslationTimesZhEn-v0", "updates": 400, "eval_episodes": 100},
+    "summary": {  # as many episodes as the split has twice: trials are judged on others
+        "env": "textgym/DocSummary-v0", "env_kwargs": {"prompt_length": 96, "budget": 32}, "updates": 150,
+        "eval_episodes": 64,
+    },
+}  # fmt: skip
 SETTINGS = {
     f"{panel}/{arm}": settings
     for panel, of_panel in OF_SB3.items()
@@ -57,7 +60,7 @@ SETTINGS = {
 }
 for panel, of_panel in OF_TRANSFORMER.items():
     SETTINGS |= designs.from_one_warm_start(
-        rewards=REWARDS, budget=BUDGET, eval_episodes=100, panel=panel, network={"layers": 2, "width": 64},
+        rewards=REWARDS, budget=BUDGET, panel=panel, network={"layers": 2, "width": 64},
         trainer={
             "algo": "ppo", "gamma": 1.0, "lam": 0.95, "learning_rate": 2e-4, "minibatch": 512, "entropy_weight": 0.0,
             "n_envs": 64, "critic_start": 8000, "evaluations": 6,
@@ -75,6 +78,14 @@ SPACES = {
 }
 SEARCH = {f"{panel}/{arm}": space for panel, space in SPACES.items() for arm in REWARDS}
 SEARCH |= {f"{panel}/more_likelihood": {"rate": LogUniform(1e-4, 2e-3)} for panel in OF_TRANSFORMER}
+SECONDS = {"copy_prompt": 2, "random": 2, "warm_start": 45, "tuned_temperature": 6, "more_likelihood": 15}
+SECONDS |= {
+    f"{panel}/{arm}": seconds
+    for panel, seconds in {
+        "copy": 12, "copy a2c": 12, "copy dqn": 40, "spelling": 45, "translation": 25, "summary": 30,
+    }.items()
+    for arm in REWARDS
+}  # fmt: skip
 SMOKE = designs.SMOKE
 PRIMARY = Comparison("delta", "terminal")
 score = scores.mean_greedy
