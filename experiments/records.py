@@ -139,7 +139,9 @@ def read_experiment(folder: Path, experiment: Experiment, partial: bool = False)
     known = _Known(replace(experiment, seeds=seeds, only=None))
     foreign = {record.path: problem for record in every if (problem := known.foreign(record))}
     found = {_name(record.path): record for record in every if record.path not in foreign}
-    runs, before = experiment.runs(), [*experiment.starts(), *known.trials()]
+    runs, before = experiment.runs(), experiment.starts()
+    # for their names alone: their points stand in their records
+    before += [experiment.trial(arm, k, {}) for arm in experiment.searched() for k in range(experiment.trials)]
     problems += foreign.values()
     if not partial:
         refused = {_name(Path(problem.partition(": ")[0])) for problem in problems}
@@ -191,11 +193,6 @@ class _Known:
         self.experiment = experiment
         self.by_name = {run.name: run for run in (*experiment.starts(), *experiment.runs())}
         self.by_id = {run.id: run for run in self.by_name.values()}
-
-    def trials(self) -> list[Run]:
-        """For their names: their points stand in their records."""
-        experiment = self.experiment
-        return [experiment.trial(arm, k, {}) for arm in experiment.searched() for k in range(experiment.trials)]
 
     def foreign(self, record: Record) -> str | None:
         """What is wrong with a whole record among those of the experiment."""

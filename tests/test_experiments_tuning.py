@@ -294,3 +294,6 @@ def test_quick_has_some_panels_and_leaves_records_of_the_others_out(tmp_path):
             records.write(records.path_of(tmp_path, each), header, [{"tokens": 0, "greedy": 0.0}])
     assert len(read_experiment(tmp_path, quick, partial=True)) == 2
     assert len(read_experiment(tmp_path, whole, partial=True)) == 4
+    with pytest.raises(RecordError) as caught:
+        read_experiment(tmp_path, replace(quick, trials=2))
+    assert "copy-delta-s0-t1" in str(caught.value) and "translation" not in str(caught.value)
