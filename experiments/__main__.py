@@ -92,7 +92,7 @@ def list_experiments(args: List) -> None:
         runs = experiment.runs()
         hours = sum(run.seconds for run in runs) / 3600
         trial = sum(experiment.seconds_of(arm) for arm in experiment.search) / 3600
-        tune = f", {trial:.2f} more for each of --tune" if trial else ""
+        tune = f", {trial:.2f} more for each trial (--tune)" if trial else ""
         counts = f"{len(runs)} runs, {experiment.seeds} seeds, {hours:.2f} core-h{tune}"
         print(f"{name}  [{', '.join(experiment.tags)}]  {counts}")
         print(f"    {experiment.question}")
