@@ -43,7 +43,7 @@ OF_SB3 = {
 OF_TRANSFORMER = {
     "translation": {"env": "textgym/TranslationTimesZhEn-v0", "updates": 400, "eval_episodes": 100},
     "summary": {  # as many episodes as the split has twice: trials are judged on others
-        "env": "textgym/DocSummary-v0", "env_kwargs": {"prompt_length": 96, "budget": 32}, "updates": 150,
+        "env": "textgym/DocSummary-v0", "env_kwargs": {"prompt_length": 96, "budget": 32}, "updates": 600,
         "eval_episodes": 64,
     },
 }  # fmt: skip
@@ -78,11 +78,12 @@ SPACES = {
 }
 SEARCH = {f"{panel}/{arm}": space for panel, space in SPACES.items() for arm in REWARDS}
 SEARCH |= {f"{panel}/more_likelihood": {"rate": LogUniform(1e-4, 2e-3)} for panel in OF_TRANSFORMER}
-SECONDS = {"copy_prompt": 1, "random": 1, "warm_start": 45, "tuned_temperature": 6, "more_likelihood": 15}
+SECONDS = {"copy_prompt": 1, "random": 1, "tuned_temperature": 6, "more_likelihood": 15}
+SECONDS |= {"translation/warm_start": 40, "summary/warm_start": 75}
 SECONDS |= {
     f"{panel}/{arm}": seconds
     for panel, seconds in {
-        "copy": 7, "copy a2c": 11, "copy dqn": 40, "spelling": 40, "translation": 25, "summary": 30,
+        "copy": 7, "copy a2c": 11, "copy dqn": 25, "spelling": 40, "translation": 25, "summary": 40,
     }.items()
     for arm in REWARDS
 }  # fmt: skip
