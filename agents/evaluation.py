@@ -144,9 +144,10 @@ def evaluate(
     episodes: int = 200,
     split: str = "validation",
     progress: Callable[[int], object] = lambda visited: None,
+    first: int = 0,
     **env_kwargs: Any,
 ) -> Evaluation:
-    """Let an agent write the fixed episodes 0 .. N-1 once each.
+    """Let an agent write N fixed episodes once each, from the index ``first`` on.
 
     Nothing here is drawn: what varies is the agent, and a sampling agent has its own generator. The k-th episode's
     reward is seeded with k, so that a random reward is the same too.
@@ -154,15 +155,17 @@ def evaluate(
     Args:
         agent: has ``act``, see :class:`Agent`.
         id_or_env: an id, or an env of :func:`evaluation_env`, whose split is then the one that counts.
-        episodes: N; all that the task has, where it has fewer.
+        episodes: N; all that the task has from there on, where it has fewer.
         split, env_kwargs: keywords of the id.
         progress: is told after every chunk how many episodes it had.
+        first: index of the first of them.
 
     Raises:
-        ValueError: no episodes asked for, or an env that resets itself.
+        ValueError: no episodes asked for, none from ``first`` on, or an env that resets itself.
         TypeError: an env together with ``env_kwargs``, or something else than an id or an env.
     """
     whole_number("episodes", episodes, 1)
+    whole_number("first", first, 0)
     if isinstance(id_or_env, str):
         env = evaluation_env(id_or_env, split, num_envs=min(episodes, 128), **env_kwargs)
     elif env_kwargs:
@@ -173,14 +176,16 @@ def evaluate(
         raise TypeError(f"evaluate takes an id or a TextGenVectorEnv, got {type(id_or_env).__name__}")
     if env.autoreset_mode is not AutoresetMode.DISABLED:
         raise ValueError(f"evaluate needs autoreset_mode='Disabled' (evaluation_env), got {env.autoreset_mode.value!r}")
-    count = min(episodes, len(env.task))
+    if first >= len(env.task):
+        raise ValueError(f"there are no episodes from index {first} on: the split has {len(env.task)}")
+    indices = np.arange(first, min(first + episodes, len(env.task)))
     rows: list[dict[str, Any]] = []
-    for start in range(0, count, env.num_envs):
-        rows += _chunk(agent, env, np.arange(start, min(start + env.num_envs, count)))
+    for start in range(0, len(indices), env.num_envs):
+        rows += _chunk(agent, env, indices[start : start + env.num_envs])
         progress(len(rows) - start)
     columns = {name: [row[name] for row in rows] for name in rows[0]}
     arrays = {name: np.array(columns.pop(name)) for name in ("scores", "returns", "lengths", "success")}
-    return Evaluation(indices=np.arange(count), **arrays, **columns, asked=episodes)
+    return Evaluation(indices=indices, **arrays, **columns, asked=episodes)
 
 
 def _chunk(agent: Agent, env: TextGenVectorEnv, indices: np.ndarray) -> list[dict[str, Any]]:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import tyro
 
 from agents.cli import Spec, command_line
-from experiments import launch, records, registry
+from experiments import launch, records, registry, tuning
 from textgym.errors import whole_number
 
 FOLDER = Path("runs/experiments")
@@ -31,7 +31,9 @@ class Run:
     agent: str | None = None
     """Only the arms of this agent: sb3, transformer, ..."""
     seeds: int | None = None
-    """Seeds 0 .. N-1 instead of the experiment's own number."""
+    """Seeds 1 .. N instead of the experiment's own number."""
+    tune: int | None = None
+    """First N trials of each arm in the experiment's SEARCH, then the runs with the settings of its best trial."""
     jobs: int = field(default_factory=lambda: min(2, os.cpu_count() or 1))
     """Runs at the same time, each of one thread."""
     launcher: Literal["local", "ray"] = "local"
@@ -89,28 +91,37 @@ def list_experiments(args: List) -> None:
         experiment = registry.load(name)
         runs = experiment.runs()
         hours = sum(run.seconds for run in runs) / 3600
-        print(f"{name}  [{', '.join(experiment.tags)}]  {len(runs)} runs, {experiment.seeds} seeds, {hours:.2f} core-h")
+        trial = sum(experiment.seconds_of(arm) for arm in experiment.search) / 3600
+        tune = f", {trial:.2f} more for each trial (--tune)" if trial else ""
+        counts = f"{len(runs)} runs, {experiment.seeds} seeds, {hours:.2f} core-h{tune}"
+        print(f"{name}  [{', '.join(experiment.tags)}]  {counts}")
         print(f"    {experiment.question}")
 
 
 def run(args: Run) -> None:
-    for name in ("jobs", "seeds"):
+    for name in ("jobs", "seeds", "tune"):
         if getattr(args, name) is not None:
             whole_number(name, getattr(args, name), 1)
     given = {name: getattr(args, name) for name in ("reward", "env") if getattr(args, name) is not None}
-    chosen = registry.select(args.what, args.seeds, **given)
+    chosen = registry.select(args.what, args.seeds, args.tune, **given)
     folder = args.folder or (SMOKE if args.what == "smoke" else FOLDER)
-    runs = [run for experiment in chosen for run in experiment.runs(args.agent)]
+    runs = [run for experiment in chosen for run in replace(experiment, trials=0).runs(args.agent)]
     if not runs:
         agents = sorted({str(arm["agent"]) for experiment in chosen for arm in experiment.settings.values()})
         raise ValueError(f"no arm of {args.what} has agent {args.agent!r}; there are {', '.join(agents)}")
     for experiment in chosen:  # what is refused is refused before hours are spent
-        records.read_experiment(folder / "records", experiment, partial=True)
-    left = [run for run in runs if not records.path_of(folder / "records", run).exists()]
+        if (before := tuning.trials_in(folder / "records", experiment)) > experiment.trials:
+            where = folder / "records" / experiment.name
+            raise ValueError(f"{where} has {before} trials an arm: --tune {before} goes on, --folder goes elsewhere")
+        settled = tuning.settle(folder / "records", experiment)
+        records.read_experiment(folder / "records", settled, partial=True)
+    trials = [run for experiment in chosen for run in tuning.trial_runs(experiment, args.agent)]
+    left = [run for run in (*trials, *runs) if not records.path_of(folder / "records", run).exists()]
     hours = sum(run.seconds for run in left) / 3600
+    what = f"{len(trials)} trials (with what they start from) and {len(runs)} runs" if trials else f"{len(runs)} runs"
     print(
-        f"{len(runs)} runs, {len(runs) - len(left)} of which have records in {folder / 'records'}; projected for the "
-        f"others: {hours:.2f} core-hours, {hours / args.jobs:.2f} hours with {args.jobs} jobs"
+        f"{what}, {len(trials) + len(runs) - len(left)} of which have records in {folder / 'records'}; projected for "
+        f"the others: {hours:.2f} core-hours, {hours / args.jobs:.2f} hours with {args.jobs} jobs"
     )
     if args.dry:
         return
@@ -133,6 +144,7 @@ def plot(args: Plot) -> None:
     from experiments import plots
 
     for experiment in _chosen(args):
+        experiment = tuning.settle(args.folder / "records", experiment)
         found = records.read_experiment(args.folder / "records", experiment, args.partial)
         for path in plots.draw(experiment, found, args.folder / "figures"):
             print(path)
@@ -143,8 +155,11 @@ def _chosen(args: Report | Plot) -> list[registry.Experiment]:
     there = records.experiments_in(args.folder / "records")
     if not there:
         raise ValueError(f"there are no records in {args.folder / 'records'}: python -m experiments run ...")
-    wanted = [e.name for word in args.what for e in registry.select(word)] or there
-    return [registry.load(name, args.seeds, **_given(args.folder / "records" / name)) for name in wanted]
+    if not args.what:
+        return [registry.load(name, args.seeds, **_given(args.folder / "records" / name)) for name in there]
+    wanted = [e for word in args.what for e in registry.select(word, args.seeds)]
+    given = {e.name: _given(args.folder / "records" / e.name) for e in wanted}
+    return [registry.load(e.name, args.seeds, **given[e.name]) if given[e.name] else e for e in wanted]
 
 
 def _given(folder: Path) -> dict[str, Any]:

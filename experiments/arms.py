@@ -32,12 +32,14 @@ class Outcome:
         fingerprint: of data and vocabulary; None: there are none.
         config: all settings as the trainer resolved them.
         checkpoint: what other runs can start from.
+        diverged: of a trial, the error that it ended with; then it has no evaluations.
     """
 
     evaluations: list[dict[str, Any]]
     fingerprint: str | None = None
     config: dict[str, Any] | None = None
     checkpoint: Path | None = None
+    diverged: str | None = None
 
 
 def log_spaced(total: int, count: int = 10) -> tuple[int, ...]:
@@ -50,10 +52,16 @@ def perform(run: Run, folder: Path, start: Path | None) -> Outcome:
 
     Raises:
         ValueError: an unknown agent, or a setting that it refuses.
+        FloatingPointError: it diverged. A trial that does is one that is not chosen.
     """
     name = run.settings["agent"]
     call = load_object(name) if ":" in name else AGENTS[one_of("agent", name, AGENTS)]
-    return call(run, folder, start, **{k: v for k, v in run.settings.items() if k not in NOT_THE_AGENTS})
+    try:
+        return call(run, folder, start, **{k: v for k, v in run.settings.items() if k not in NOT_THE_AGENTS})
+    except FloatingPointError as error:
+        if run.trial is None:
+            raise
+        return Outcome([], *_config(folder), diverged=str(error))
 
 
 def transformer(run: Run, folder: Path, start: Path | None, *, evaluations: int = 10, **settings: Any) -> Outcome:
@@ -79,8 +87,8 @@ def sb3(run: Run, folder: Path, start: Path | None, *, evaluations: int = 10, **
 
 
 def likelihood(
-    run: Run, folder: Path, start: Path | None, *, env: str, eval_episodes: int, updates: int | None = None,
-    tokens: int | None = None, rate: float = 1e-3, batch: int = 64, evaluations: int = 10,
+    run: Run, folder: Path, start: Path | None, *, env: str, eval_episodes: int, eval_first: int = 0,
+    updates: int | None = None, tokens: int | None = None, rate: float = 1e-3, batch: int = 64, evaluations: int = 10,
     env_kwargs: dict[str, Any] | None = None, **network: Any,
 ) -> Outcome:  # fmt: skip
     """Likelihood training of the Transformer on the references of the train split. It begins anew when it is killed.
@@ -105,7 +113,7 @@ def likelihood(
     of_text = np.random.default_rng(0)
     each = batch * np.mean([_tokens(task, of_text) for _ in range(500)])  # tokens of an update
     updates = updates or max(1, round(tokens / each))
-    look = PolicyEvaluator(env, env_kwargs, eval_episodes)
+    look = PolicyEvaluator(env, env_kwargs, eval_episodes, eval_first)
     at, began = set(log_spaced(updates, evaluations)), time.monotonic()
     rows = [look(policy, 0, 0.0)]
 
@@ -182,12 +190,13 @@ def policy_digest(checkpoint: Path) -> str:
 
 
 class PolicyEvaluator:
-    """Greedy and sampled true scores of a policy on fixed validation episodes."""
+    """Greedy and sampled true scores of a policy on fixed validation episodes, from the index ``first`` on."""
 
-    def __init__(self, env: str, env_kwargs: dict[str, Any], episodes: int):
+    def __init__(self, env: str, env_kwargs: dict[str, Any], episodes: int, first: int = 0):
         from agents.evaluation import evaluation_env
 
-        self.env, self.episodes = evaluation_env(env, num_envs=min(episodes, 128), **env_kwargs), episodes
+        self.env = evaluation_env(env, num_envs=min(episodes, 128), **env_kwargs)
+        self.visited = {"episodes": episodes, "first": first}
 
     def __call__(self, policy, tokens: int, wall: float) -> dict[str, Any]:
         from agents.evaluation import evaluate
@@ -195,7 +204,7 @@ class PolicyEvaluator:
         from agents.transformer.sampling import Sampling
 
         greedy, sampled = (
-            evaluate(PolicyAgent(policy, self.env.prompt_length, sampling), self.env, self.episodes)
+            evaluate(PolicyAgent(policy, self.env.prompt_length, sampling), self.env, **self.visited)
             for sampling in (None, Sampling())
         )
         return _row({**greedy.summary(), "sampled": sampled.mean_score, "steps": tokens, "wall_s": wall})

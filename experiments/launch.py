@@ -23,7 +23,7 @@ from typing import Any
 from tqdm import tqdm
 
 from agents.files import replacing
-from experiments import arms, records
+from experiments import arms, records, tuning
 from experiments.registry import Experiment, Run
 
 Submit = Callable[..., Future]
@@ -57,6 +57,7 @@ def make(run: Run, folder: Path, start: bytes | None, given: dict[str, Any], wan
         "experiment": run.experiment,
         "arm": run.arm,
         "seed": run.seed,
+        "trial": run.trial,
         "id": run.id,
         "settings": dict(run.settings),
         "given": given,
@@ -65,6 +66,7 @@ def make(run: Run, folder: Path, start: bytes | None, given: dict[str, Any], wan
         "init": None if path is None else arms.policy_digest(path),
         "policy": None if checkpoint is None else arms.policy_digest(checkpoint),
         "config": config,
+        "diverged": outcome.diverged,
         "seconds": round(time.monotonic() - began, 1),
     }
     return Made(header, outcome.evaluations, checkpoint.read_bytes() if checkpoint and wanted else None)
@@ -73,19 +75,32 @@ def make(run: Run, folder: Path, start: bytes | None, given: dict[str, Any], wan
 def run_all(
     experiments: Sequence[Experiment], folder: Path, *, agent: str | None, jobs: int, launcher: str, progress: bool
 ) -> None:
-    """Make all runs that have no record in ``folder``/records.
+    """Make the trials, and with the settings that they have chosen the runs, that have no record in ``folder``/records.
 
     Raises:
         RunsFailed: some runs raised; says which and what. Those that start from them were left out.
-        ImportError: the launcher is Ray, which is not installed.
+        ValueError: all trials of an arm diverged.
+        ImportError: the launcher is Ray, or there are trials, and Ray or Optuna is not installed.
     """
+    where = {"jobs": jobs, "launcher": launcher, "progress": progress}
+    _make_all([run for e in experiments for run in tuning.trial_runs(e, agent)], experiments, folder, **where)
+    settled = [tuning.settle(folder / "records", e) for e in experiments]
+    _make_all([run for e in settled for run in e.runs(agent)], experiments, folder, **where)
+
+
+def _make_all(
+    every: Sequence[Run], experiments: Sequence[Experiment], folder: Path, *, jobs: int, launcher: str, progress: bool
+) -> None:
+    """Those of ``every`` that have no record, side by side."""
     given = {e.name: dict(e.given) for e in experiments}
-    every = [run for experiment in experiments for run in experiment.runs(agent)]
     waiting = [run for run in every if not records.path_of(folder / "records", run).exists()]
     waiting = _with_starts(waiting, folder)
+    if not waiting:
+        return
     wanted = {run.init.id for run in every if run.init is not None}
     bar = tqdm(
-        total=sum(run.seconds for run in waiting), disable=not progress, dynamic_ncols=True, desc="experiments",
+        total=sum(run.seconds for run in waiting), disable=not progress, dynamic_ncols=True,
+        desc="trials" if any(run.trial is not None for run in waiting) else "experiments",
         bar_format="{desc} {percentage:3.0f}% |{bar}| {n:.0f} of {total:.0f} core-s as projected [{elapsed}{postfix}]",
     )  # fmt: skip
     going: dict[Future, Run] = {}

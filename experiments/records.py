@@ -20,6 +20,7 @@ import numpy as np
 
 from agents.files import replacing
 from experiments.registry import FIRST_SEED, Experiment, Run
+from experiments.search import outside, point_in
 
 FORMAT = "textgym-record-1"
 SUFFIX = ".jsonl.gz"
@@ -56,6 +57,11 @@ class Record:
     @property
     def seed(self) -> int:
         return self.header["seed"]
+
+    @property
+    def trial(self) -> int | None:
+        """Its number, None: it is no trial."""
+        return self.header.get("trial")
 
     @property
     def tokens(self) -> np.ndarray:
@@ -116,60 +122,122 @@ def read(path: Path) -> Record:
 def read_experiment(folder: Path, experiment: Experiment, partial: bool = False) -> list[Record]:
     """The records of all runs of an experiment, and of nothing else, in the order of its runs.
 
-    Those of later seeds than the experiment has are left out.
+    Those of later seeds than the experiment has, or of panels that are not shown, are left out; trials are looked at,
+    and are in :func:`read_trials`.
 
     Args:
         folder: has a folder of each experiment.
+        experiment: :func:`~experiments.tuning.settle`d.
         partial: runs without a record are left out, instead of refused. All else is refused all the same.
 
     Raises:
         RecordError: every record that is damaged, of another experiment, arm, seed or of other settings, there twice,
-            missing, of other data than the rest, or not of the warm start of its seed.
+            missing, of other data than the rest, or not of the warm start of its seed; trials at other points.
     """
-    expected = {run.name: run for run in experiment.runs()}
-    problems, found = [], {}
-    for path in sorted((folder / experiment.name).glob(f"*{SUFFIX}")):
-        try:
-            record = read(path)
-            seeds = max(experiment.seeds, record.seed - FIRST_SEED + 1)
-            if problem := _foreign(record, {run.name: run for run in replace(experiment, seeds=seeds).runs()}):
-                problems.append(problem)
-            elif record.seed < FIRST_SEED + experiment.seeds:
-                found[path.name.removesuffix(SUFFIX)] = record
-        except RecordError as error:
-            problems += error.problems
-    refused = {Path(problem.partition(": ")[0]).name for problem in problems}
+    every, problems = _read_all(folder / experiment.name)
+    seeds = max([experiment.seeds, *(record.seed - FIRST_SEED + 1 for record in every)])
+    known = _Known(replace(experiment, seeds=seeds, only=None))
+    foreign = {record.path: problem for record in every if (problem := known.foreign(record))}
+    found = {_name(record.path): record for record in every if record.path not in foreign}
+    runs, before = experiment.runs(), experiment.starts()
+    # for their names alone: their points stand in their records
+    before += [experiment.trial(arm, k, {}) for arm in experiment.searched() for k in range(experiment.trials)]
+    problems += foreign.values()
     if not partial:
+        refused = {_name(Path(problem.partition(": ")[0])) for problem in problems}
         problems += [
-            f"{folder / experiment.name / name}{SUFFIX}: missing: arm {run.arm}, seed {run.seed} has not been run"
-            for name, run in expected.items()
-            if name not in found and f"{name}{SUFFIX}" not in refused
+            f"{folder / experiment.name / run.name}{SUFFIX}: missing: {_said(run)} has not been run"
+            for run in (*before, *runs)
+            if run.name not in found and run.name not in refused
         ]
-    records = [found[name] for name in expected if name in found]
-    problems += _other_data(records) + _other_start(records)
+    records, trials = ([found[run.name] for run in each if run.name in found] for each in (runs, before))
+    problems += _other_data([*trials, *records]) + _other_start([*trials, *records])
+    problems += _other_points([record for record in trials if record.trial is not None], experiment)
     if problems:
         raise RecordError(problems)
     return records
 
 
-def _foreign(record: Record, expected: dict[str, Run]) -> str | None:
-    """What is wrong with a whole record among those of an experiment."""
-    header, path = record.header, record.path
-    by_id = {run.id: run for run in expected.values()}
-    run = expected.get(path.name.removesuffix(SUFFIX))
-    if header["id"] in by_id and (run is None or header["id"] != run.id):
-        return f"{path}: a second record of {by_id[header['id']].name}, under another name"
-    if run is None:
-        return f"{path}: foreign: {header['experiment']}, arm {header['arm']}, seed {header['seed']} is no run of these"
-    if header["id"] != run.id:
-        given = header["settings"]
-        keys = sorted({*given, *run.settings})
-        changed = [
-            f"{k} was {given.get(k)!r}, is {run.settings.get(k)!r}" for k in keys if given.get(k) != run.settings.get(k)
-        ]
-        what = "; ".join(changed) or f"of {header['experiment']}, arm {header['arm']}, seed {header['seed']}"
-        return f"{path}: of another run than this experiment's: {what}"
-    return None
+def read_trials(folder: Path, experiment: Experiment) -> dict[str, dict[int, Record]]:
+    """Arm -> number -> the record of that trial, of all that can be read; :func:`read_experiment` says which cannot."""
+    trials: dict[str, dict[int, Record]] = defaultdict(dict)
+    for record in _read_all(folder / experiment.name, "*-s0-t*")[0]:
+        if record.trial is not None:
+            trials[record.arm][record.trial] = record
+    return trials
+
+
+def _read_all(folder: Path, name: str = "*") -> tuple[list[Record], list[str]]:
+    """The records that can be read, and what is wrong with the others."""
+    found, problems = [], []
+    for path in sorted(folder.glob(f"{name}{SUFFIX}")):
+        try:
+            found.append(read(path))
+        except RecordError as error:
+            problems += error.problems
+    return found, problems
+
+
+def _name(path: Path) -> str:
+    return path.name.removesuffix(SUFFIX)
+
+
+def _said(run: Run | Record) -> str:
+    return f"arm {run.arm}, seed {run.seed}" + ("" if run.trial is None else f", trial {run.trial}")
+
+
+class _Known:
+    """The runs that records of an experiment can be of."""
+
+    def __init__(self, experiment: Experiment):
+        self.experiment = experiment
+        self.by_name = {run.name: run for run in (*experiment.starts(), *experiment.runs())}
+        self.by_id = {run.id: run for run in self.by_name.values()}
+
+    def foreign(self, record: Record) -> str | None:
+        """What is wrong with a whole record among those of the experiment."""
+        header, path, experiment = record.header, record.path, self.experiment
+        arm, number = record.arm, record.trial
+        run, same = self.by_name.get(_name(path)), self.by_id.get(header["id"])
+        if number is not None and arm in experiment.searched() and number < experiment.trials:
+            point = point_in(header["settings"], experiment.search[arm])
+            if wrong := outside(point, experiment.search[arm]):
+                return f"{path}: of another run than this experiment's: {'; '.join(wrong)}"
+            trial = experiment.trial(arm, number, point)
+            run = trial if trial.name == _name(path) else None
+            same = trial if trial.id == header["id"] else None
+        if same is not None and (run is None or same.id != run.id):
+            return f"{path}: a second record of {same.name}, under another name"
+        if run is None:
+            what = f"{header['experiment']}, {_said(record)}"
+            if number is None and experiment.awaits_trials(arm):
+                return f"{path}: foreign: {what}: the arm has not all of its {experiment.trials} trials, which say how"
+            there = f", each arm has {experiment.trials} trials" if number is not None else ""
+            return f"{path}: foreign: {what} is no run of these{there}"
+        if header["id"] != run.id:
+            given = header["settings"]
+            keys = sorted({*given, *run.settings})
+            changed = [
+                f"{k} was {given.get(k)!r}, is {run.settings.get(k)!r}"
+                for k in keys
+                if given.get(k) != run.settings.get(k)
+            ]
+            what = "; ".join(changed) or f"of {header['experiment']}, {_said(record)}"
+            return f"{path}: of another run than this experiment's: {what}"
+        return None
+
+
+def _other_points(trials: Sequence[Record], experiment: Experiment) -> list[str]:
+    """Trials at another point than those of the same number in the same space."""
+    first: dict[tuple[str, int], tuple[dict[str, Any], Path]] = {}
+    problems = []
+    for record in trials:
+        space = experiment.search[record.arm]
+        point = point_in(record.header["settings"], space)
+        usual, path = first.setdefault((str(space), record.header["trial"]), (point, record.path))
+        if point != usual:
+            problems.append(f"{record.path}: tried at another point than {path.name}: {point}, not {usual}")
+    return problems
 
 
 def _other_data(records: Sequence[Record]) -> list[str]:

@@ -14,9 +14,11 @@ from typing import Any, Literal
 import numpy as np
 
 import experiments.suite
-from textgym.errors import unknown
+from experiments.search import Point, Space, with_point
+from textgym.errors import unknown, whole_number
 
-FIRST_SEED = 1  # of every experiment; settings are tried on seed 0
+TUNING_SEED = 0  # of trials, and of what they start from
+FIRST_SEED = 1  # of every experiment
 QUICK_SEEDS = 3  # of the tag "quick"
 REQUIRED = ("TAGS", "BUDGET", "SEEDS", "SETTINGS", "SECONDS", "SMOKE", "PRIMARY", "score")
 
@@ -44,6 +46,7 @@ class Run:
     Attributes:
         init: the run that it starts from, None: it starts anew.
         seconds: of one core, projected.
+        trial: number of the point that its settings have, None: it is no trial.
     """
 
     experiment: str
@@ -52,16 +55,19 @@ class Run:
     settings: Mapping[str, Any]
     seconds: float = 0.0
     init: Run | None = None
+    trial: int | None = None
 
     @property
     def name(self) -> str:
         """Of its record."""
-        return f"{self.arm.replace('/', '-').replace(' ', '_')}-s{self.seed}"
+        trial = "" if self.trial is None else f"-t{self.trial}"
+        return f"{self.arm.replace('/', '-').replace(' ', '_')}-s{self.seed}{trial}"
 
     @property
     def id(self) -> str:
         """16 hexadecimal digits: what is run, whatever the code; that of the run it starts from is part of it."""
         what = [self.experiment, self.arm, self.seed, self.settings, self.init.id if self.init else None]
+        what += [] if self.trial is None else [self.trial]
         return hashlib.sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()[:16]
 
 
@@ -74,6 +80,11 @@ class Experiment:
         page: its docstring.
         given: flags that its settings were made of (``mine``).
         columns: of the evaluations -> title; what the figure shows, one row of panels each.
+        search: arm -> the space that its trials are points of.
+        trials: of each arm that is searched; 0: all have the settings of the file.
+        chosen: arm -> the point that its runs have, see :mod:`~experiments.tuning`.
+        quick: its panels under the tag "quick", None: all.
+        only: the panels that are run and shown, None: all.
     """
 
     name: str
@@ -88,27 +99,61 @@ class Experiment:
     score: Callable[[Sequence[Any]], np.ndarray]
     columns: Mapping[str, str]
     given: Mapping[str, Any] = field(default_factory=dict)
+    search: Mapping[str, Space] = field(default_factory=dict)
+    trials: int = 0
+    chosen: Mapping[str, Point] = field(default_factory=dict)
+    quick: tuple[str, ...] | None = None
+    only: tuple[str, ...] | None = None
 
     @property
     def question(self) -> str:
         return self.page.splitlines()[0]
 
     def runs(self, agent: str | None = None) -> list[Run]:
-        """All runs, seed by seed, each after the one that it starts from.
+        """All runs, seed by seed, each after the one that it starts from; none of arms that await their trials.
 
         Args:
             agent: only the arms of this agent, and those that they start from.
         """
         found: dict[tuple[str, int], Run] = {}
         for seed in range(FIRST_SEED, FIRST_SEED + self.seeds):
-            for arm, settings in self.settings.items():
-                if agent is None or settings["agent"] == agent:
+            for arm in self.arms(agent):
+                if not self.awaits_trials(arm):
                     self._add(arm, seed, found)
+        return list(found.values())
+
+    def arms(self, agent: str | None = None) -> list[str]:
+        """Those that are run, with their panels; only those of an agent."""
+        shown = [arm for arms in self.panels.values() for arm in arms]
+        return [arm for arm in shown if agent is None or self.settings[arm]["agent"] == agent]
+
+    def searched(self, agent: str | None = None) -> list[str]:
+        """Those of :meth:`arms` that have trials."""
+        return [arm for arm in self.arms(agent) if self.trials and arm in self.search]
+
+    def awaits_trials(self, arm: str) -> bool:
+        """With which settings it is run is not known yet."""
+        return self.trials > 0 and arm in self.search and arm not in self.chosen
+
+    def trial(self, arm: str, number: int, point: Point) -> Run:
+        """A trial of an arm: a run with the tuning seed, judged on the episodes behind those that are reported."""
+        settings = with_point(self.settings[arm], point)
+        settings["eval_first"] = settings["eval_episodes"]
+        found: dict[tuple[str, int], Run] = {}
+        init = self._add(settings["init"], TUNING_SEED, found) if "init" in settings else None
+        return Run(self.name, arm, TUNING_SEED, settings, self.seconds_of(arm), init, number)
+
+    def starts(self, agent: str | None = None) -> list[Run]:
+        """What trials start from: runs with the tuning seed."""
+        found: dict[tuple[str, int], Run] = {}
+        for arm in self.searched(agent):
+            if "init" in self.settings[arm]:
+                self._add(self.settings[arm]["init"], TUNING_SEED, found)
         return list(found.values())
 
     def _add(self, arm: str, seed: int, found: dict[tuple[str, int], Run]) -> Run:
         if (arm, seed) not in found:
-            settings = json.loads(json.dumps(self.settings[arm]))
+            settings = with_point(self.settings[arm], self.chosen.get(arm, {}))
             init = self._add(settings["init"], seed, found) if "init" in settings else None
             found[arm, seed] = Run(self.name, arm, seed, settings, self.seconds_of(arm), init)
         return found[arm, seed]
@@ -121,7 +166,9 @@ class Experiment:
         """Panel -> its arms, as in settings; "" where arms have no panel."""
         panels: dict[str, list[str]] = {}
         for arm in self.settings:
-            panels.setdefault(arm.rpartition("/")[0], []).append(arm)
+            panel = arm.rpartition("/")[0]
+            if self.only is None or panel in self.only:
+                panels.setdefault(panel, []).append(arm)
         return panels
 
     def tiny(self) -> Experiment:
@@ -140,15 +187,16 @@ def names() -> list[str]:
     return sorted(module.name for module in pkgutil.iter_modules(experiments.suite.__path__))
 
 
-def load(name: str, seeds: int | None = None, **given: Any) -> Experiment:
+def load(name: str, seeds: int | None = None, trials: int = 0, **given: Any) -> Experiment:
     """The experiment of that name.
 
     Args:
         seeds: how many, instead of its own number.
+        trials: of each arm, see :attr:`Experiment.trials`.
         given: flags, of an experiment whose ``SETTINGS`` is a function of them (``mine``).
 
     Raises:
-        ValueError: there is none; its file lacks something; flags that it does not take.
+        ValueError: there is none; its file lacks something; flags that it does not take; trials of one without SEARCH.
     """
     if name not in names():
         raise unknown("experiment", name, names())
@@ -161,6 +209,7 @@ def load(name: str, seeds: int | None = None, **given: Any) -> Experiment:
         name, module.__doc__.strip(), tuple(module.TAGS), module.BUDGET, seeds or module.SEEDS, settings,
         module.SECONDS, module.SMOKE, module.PRIMARY, module.score,
         getattr(module, "COLUMNS", {"greedy": "true score, greedy", "sampled": "true score, sampled"}), given,
+        getattr(module, "SEARCH", {}), trials, quick=getattr(module, "QUICK", None),
     )  # fmt: skip
     _check(experiment)
     return experiment
@@ -182,21 +231,43 @@ def _check(experiment: Experiment) -> None:
     for arm, settings in experiment.settings.items():
         if settings.get("init", arm) not in experiment.settings:
             raise unknown(f"arm of {experiment.name} (init of {arm})", settings["init"], experiment.settings)
+    for arm in experiment.search:
+        if arm not in experiment.settings:
+            raise unknown(f"arm of {experiment.name} (SEARCH)", arm, experiment.settings)
+        if arm in {settings.get("init") for settings in experiment.settings.values()}:
+            raise ValueError(f"{experiment.name}: SEARCH has {arm}, which other arms start from, whatever they try")
+        if "eval_episodes" not in experiment.settings[arm]:
+            raise ValueError(f"{experiment.name}: SEARCH has {arm}, which says nothing of eval_episodes")
+    for panel in experiment.quick or ():
+        if panel not in experiment.panels:
+            raise unknown(f"panel of {experiment.name} (QUICK)", panel, experiment.panels)
+    if experiment.trials and not experiment.search:
+        able = [name for name in names() if hasattr(importlib.import_module(f"experiments.suite.{name}"), "SEARCH")]
+        raise ValueError(f"--tune {experiment.trials}: {experiment.name} has no SEARCH; {', '.join(able)} have")
 
 
-def select(word: str, seeds: int | None = None, **given: Any) -> list[Experiment]:
+def select(word: str, seeds: int | None = None, trials: int | None = None, **given: Any) -> list[Experiment]:
     """The experiments of an id, a tag, "all", or "smoke": all of them, tiny. Of "quick" the first seeds only.
 
+    Args:
+        trials: of each arm, of the experiments that have a ``SEARCH``.
+
     Raises:
-        ValueError: there is none.
+        ValueError: there is none, or none with a ``SEARCH``.
     """
+    if trials is not None:
+        whole_number("tune", trials, 1)
     if word in names():
-        return [load(word, seeds, **given)]
+        return [load(word, seeds, trials=trials or 0, **given)]
     every = [load(name, seeds or (QUICK_SEEDS if word == "quick" else None)) for name in names()]
-    if word == "smoke":
-        return [experiment.tiny() for experiment in every]
-    found = [e for e in every if word == "all" or word in e.tags]
+    found = [e for e in every if word in ("all", "smoke") or word in e.tags]
     if not found or given:
         tags = sorted({tag for experiment in every for tag in experiment.tags})
         raise unknown("experiment or tag", word, [*names(), *tags, "all", "smoke"])
-    return found
+    if trials is not None:
+        if not any(e.search for e in found):
+            raise ValueError(f"--tune {trials}: of {word}, none has a SEARCH: {', '.join(e.name for e in found)}")
+        found = [replace(e, trials=trials if e.search else 0) for e in found]
+    if word == "quick":
+        return [replace(e, only=e.quick) for e in found]
+    return [e.tiny() for e in found] if word == "smoke" else found

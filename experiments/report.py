@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import html
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -13,9 +13,10 @@ import numpy as np
 from agents.files import replacing
 from experiments import plots
 from experiments.analysis import CLAIM, Analysis
-from experiments.records import SUFFIX, Record, read_experiment
-from experiments.registry import FIRST_SEED, Experiment, arm_of
+from experiments.records import SUFFIX, Record, read_experiment, read_trials
+from experiments.registry import TUNING_SEED, Experiment, arm_of
 from experiments.scores import mean_greedy
+from experiments.tuning import settle, trial_scores
 
 
 @dataclass(frozen=True)
@@ -40,11 +41,12 @@ def write(experiments: Sequence[Experiment], folder: Path, *, partial: bool = Fa
         RecordError: records that cannot be used, all of them by name.
     """
     sections = []
-    for experiment in experiments:
+    for experiment in (settle(folder / "records", experiment) for experiment in experiments):
         found = read_experiment(folder / "records", experiment, partial)
         if found:
+            trials = read_trials(folder / "records", experiment)
             figures = plots.draw(experiment, found, folder / "figures")
-            sections.append(section(experiment, found, [path for path in figures if path.suffix == ".svg"]))
+            sections.append(section(experiment, found, trials, [path for path in figures if path.suffix == ".svg"]))
     pages = {"report.md": markdown(sections), "report.html": page(sections, folder)}
     for name, text in pages.items():
         with replacing(folder / name) as file:
@@ -52,16 +54,19 @@ def write(experiments: Sequence[Experiment], folder: Path, *, partial: bool = Fa
     return [folder / name for name in pages]
 
 
-def section(experiment: Experiment, records: Sequence[Record], figures: list[Path]) -> Section:
-    """What the records of one experiment say."""
+def section(
+    experiment: Experiment, records: Sequence[Record], trials: Mapping[str, Mapping[int, Record]], figures: list[Path]
+) -> Section:
+    """What the records of one experiment say; ``trials`` by arm and number."""
     analysis = Analysis(experiment, records)
     missing = [run.name for run in experiment.runs() if (run.arm, run.seed) not in {(r.arm, r.seed) for r in records}]
     notes = [f"Not run: {', '.join(missing)}."] if missing else []
-    beyond = {path.name for path in records[0].path.parent.glob(f"*{SUFFIX}")} - {r.path.name for r in records}
+    there = {path.name for path in records[0].path.parent.glob(f"*{SUFFIX}")}
+    tried = [record for arm in experiment.searched() for _, record in sorted(trials.get(arm, {}).items())]
+    beyond = there - {record.path.name for record in (*records, *tried)}
+    beyond -= {f"{run.name}{SUFFIX}" for run in experiment.starts()}
     if beyond:
-        notes.append(
-            f"{len(beyond)} more records, of seeds from {FIRST_SEED + experiment.seeds} on, are there and are not used."
-        )
+        notes.append(f"{len(beyond)} more records, of other seeds or panels, are there and are not used.")
     notes.append(
         "Score: what the experiment judges a run by (IQM: interquartile mean over seeds; 95 % stratified bootstrap). "
         "Differences are paired by seed: mean, 95 % studentised bootstrap interval, two-sided sign-flip p. Only the "
@@ -70,10 +75,11 @@ def section(experiment: Experiment, records: Sequence[Record], figures: list[Pat
         "Collapsed: the last greedy score is below half of the run's best (exact interval of the share)."
     )
     notes.append(_sources(records))
-    hours = sum(record.header["seconds"] for record in records) / 3600
-    notes.append(f"{len(records)} runs, {hours:.2f} core-hours.")
-    files = [f"{r.path.name}: id {r.header['id']}, data {r.header['fingerprint']}" for r in records]
-    tables = [_arms(analysis), _differences(analysis)]
+    hours = sum(record.header["seconds"] for record in (*records, *tried)) / 3600
+    also = f" and {len(tried)} trials" if tried else ""
+    notes.append(f"{len(records)} runs{also}, {hours:.2f} core-hours.")
+    files = [f"{r.path.name}: id {r.header['id']}, data {r.header['fingerprint']}" for r in (*records, *tried)]
+    tables = [_arms(analysis), _differences(analysis)] + ([_trials(experiment, trials)] if tried else [])
     return Section(experiment, analysis.verdict(), tables, figures, notes, files)
 
 
@@ -124,6 +130,23 @@ def _differences(analysis: Analysis) -> tuple[str, list[str], list[list[str]]]:
                 f"{found.p:.3g}", str(len(found.differences)), f"{found.improvement:.2f}",
             ])  # fmt: skip
     return f"Differences to {primary.control}, by seed", titles, rows
+
+
+def _trials(
+    experiment: Experiment, trials: Mapping[str, Mapping[int, Record]]
+) -> tuple[str, list[str], list[list[str]]]:
+    """The point that each arm's runs have, and what was gained by choosing."""
+    rows = []
+    for arm in experiment.searched():
+        scores = trial_scores(experiment, [record for _, record in sorted(trials.get(arm, {}).items())])
+        finite = scores[np.isfinite(scores)]
+        diverged = f", {len(scores) - len(finite)} diverged" if len(finite) < len(scores) else ""
+        point = experiment.chosen.get(arm, {})
+        chosen = ", ".join(f"{flag.rpartition('.')[2]} {value}" for flag, value in point.items())
+        numbers = [f"{of(finite):.4f}" if len(finite) else "" for of in (np.max, np.median, np.min)]
+        rows.append([arm, f"{len(scores)} of {experiment.trials}{diverged}", chosen, *numbers])
+    caption = f"Trials (seed {TUNING_SEED}, judged on other episodes than all other numbers here)"
+    return caption, ["arm", "trials", "chosen", "its score", "median score", "worst score"], rows
 
 
 def _mean(values) -> str:

@@ -126,6 +126,18 @@ def test_more_episodes_than_there_are():
     assert evaluation.summary()["asked"] == 10_000
 
 
+@pytest.mark.parametrize("num_envs", [1, 7, 64])
+def test_episodes_further_on_are_those_of_the_whole(num_envs):
+    env = evaluation_env("textgym/Copy-v0", num_envs=num_envs, reward={"name": "noisy", "reward": "delta", "std": 1.0})
+    whole, part = evaluate(Reference(env.task), env, 20), evaluate(Reference(env.task), env, 12, first=8)
+    assert part.records() == whole.records()[8:]
+    short = evaluation_env("textgym/SpellingLong-v0", num_envs=num_envs)
+    count = len(short.task)
+    assert evaluate(Reference(short.task), short, 9, first=count - 2).indices.tolist() == [count - 2, count - 1]
+    with pytest.raises(ValueError, match=f"no episodes from index {count} on: the split has {count}"):
+        evaluate(Reference(short.task), short, 9, first=count)
+
+
 def test_refusals():
     env = gym.make_vec("textgym/Copy-v0", 2)
     with pytest.raises(ValueError, match="Disabled.*NextStep"):

@@ -273,7 +273,7 @@ def test_records_that_are_missing_stop_the_report_unless_that_is_allowed_and_sai
     report.write([more], tmp_path, partial=True)
     assert "Not run: constant-s4" in (tmp_path / "report.md").read_text()
     report.write([replace(experiment, seeds=2)], tmp_path)
-    assert "2 more records, of seeds from 3 on" in (tmp_path / "report.md").read_text()
+    assert "2 more records, of other seeds or panels" in (tmp_path / "report.md").read_text()
 
 
 @pytest.mark.parametrize(

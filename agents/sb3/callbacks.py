@@ -25,14 +25,14 @@ class Checkpoints(Evaluations):
     random, so the run that goes on from it is the run that was never stopped, and its evaluations.csv is written anew.
     """
 
-    def __init__(self, folder: Path, id: str, *, episodes: int, seed: int, **env_kwargs: Any):
+    def __init__(self, folder: Path, id: str, *, episodes: int, first: int, seed: int, **env_kwargs: Any):
         super().__init__(folder, seed)
-        self.episodes = episodes
+        self.visited = {"episodes": episodes, "first": first}
         self.env = evaluation_env(id, "validation", num_envs=min(episodes, 128), **env_kwargs)
 
     def evaluate(self, model, event: str) -> dict[str, Any]:
         """Evaluate, save, log. ``event``: start, warm_start or train. Returns the line of evaluations.csv."""
-        summary = evaluate(SB3Agent(model), self.env, self.episodes).summary()
+        summary = evaluate(SB3Agent(model), self.env, **self.visited).summary()
         logged = {name: float(value) for name, value in model.logger.name_to_value.items()}  # of the last update
         entropy = -logged["train/entropy_loss"] if "train/entropy_loss" in logged else None
         kl = logged.get("train/approx_kl")
@@ -59,7 +59,7 @@ class Checkpoints(Evaluations):
             return None
         with torch.random.fork_rng(devices=[model.device] if model.device.type == "cuda" else []):
             torch.manual_seed(0)
-            return evaluate(SB3Agent(model, deterministic=False), self.env, self.episodes).mean_score
+            return evaluate(SB3Agent(model, deterministic=False), self.env, **self.visited).mean_score
 
     def _save(self, model, name: str) -> None:
         with replacing(self.folder / name) as file:

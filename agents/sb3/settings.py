@@ -55,6 +55,8 @@ class TrainArgs:
     """The steps after which to evaluate, instead of every eval_every; always at the end, too."""
     eval_episodes: int = 200
     """Fixed episodes of the validation split that each evaluation visits."""
+    eval_first: int = 0
+    """Index of the first of them: episodes that others are not judged by."""
     folder: Path | None = None
     """Where everything goes; by default runs/<env>-<algo>-<reward>-s<seed>."""
     resume: bool = False
@@ -72,7 +74,7 @@ class TrainArgs:
 # what makes a run that run; the others (steps, eval_every, folder, device, threads, ...) may change when it is resumed
 IDENTITY = (
     "env", "algo", "reward", "env_kwargs", "encoder", "encoder_kwargs", "hyperparams", "n_envs", "seed", "gamma",
-    "warm_start", "warm_start_lr", "critic_start", "eval_episodes", "fingerprint",
+    "warm_start", "warm_start_lr", "critic_start", "eval_episodes", "eval_first", "fingerprint",
 )  # fmt: skip
 
 
@@ -83,8 +85,8 @@ def resolve(args: TrainArgs) -> dict[str, Any]:
         ValueError, TypeError, ImportError: as :func:`~agents.sb3.train.train`, where it needs no environment to know.
     """
     id = full_id(args.env)
-    for name in ("eval_every", "eval_episodes", "threads"):
-        whole_number(name, getattr(args, name), 1)
+    for name, low in (("eval_every", 1), ("eval_episodes", 1), ("eval_first", 0), ("threads", 1)):
+        whole_number(name, getattr(args, name), low)
     number("gamma", args.gamma, low=0.0, high=1.0)
     number("warm_start_lr", args.warm_start_lr, above=0.0)
     flags = {name: getattr(args, name) for name in ("n_envs", "encoder", "warm_start", "critic_start")} | {

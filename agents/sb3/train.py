@@ -43,8 +43,9 @@ def train(args: TrainArgs) -> Result:
     claim(folder, config, IDENTITY, resume=args.resume, overwrite=args.overwrite)
     resuming = args.resume and (folder / "last.zip").exists()
     checkpoints = Checkpoints(
-        folder, settings["env"], episodes=args.eval_episodes, seed=args.seed, reward=reward, **env_kwargs
-    )
+        folder, settings["env"], episodes=args.eval_episodes, first=args.eval_first, seed=args.seed, reward=reward,
+        **env_kwargs,
+    )  # fmt: skip
     if resuming:
         # not force_reset: the environments go on within their episodes
         model = row.load().load(folder / "last.zip", env=env, device=args.device, force_reset=False)

@@ -38,10 +38,10 @@ class Checkpoints(Evaluations):
     def __init__(self, folder: Path, config: dict[str, Any], sampling: Sampling, world: World = ALONE):
         super().__init__(folder, config["seed"])
         self.world = world
-        self.config, self.sampling, self.episodes = config, sampling, config["eval_episodes"]
-        self.env = evaluation_env(
-            config["env"], num_envs=min(self.episodes, 128), reward=config["reward"], **config["env_kwargs"]
-        )
+        self.config, self.sampling = config, sampling
+        self.visited = {"episodes": config["eval_episodes"], "first": config["eval_first"]}
+        rows = min(config["eval_episodes"], 128)
+        self.env = evaluation_env(config["env"], num_envs=rows, reward=config["reward"], **config["env_kwargs"])
 
     def evaluate(
         self, policy: Policy, event: str, trainer: Trainer | None = None, seen: Mapping[str, float] | None = None
@@ -63,7 +63,7 @@ class Checkpoints(Evaluations):
         self, policy: Policy, event: str, state: dict[str, Any] | None, seen: dict[str, float] | None
     ) -> dict[str, Any]:
         greedy, sampled = (
-            evaluate(PolicyAgent(policy, self.env.prompt_length, sampling), self.env, self.episodes)
+            evaluate(PolicyAgent(policy, self.env.prompt_length, sampling), self.env, **self.visited)
             for sampling in (None, self.sampling)
         )
         tokens = 0 if state is None else state["tokens"]

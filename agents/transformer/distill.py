@@ -101,7 +101,8 @@ def distill(args: DistillArgs) -> Result:
     folder = args.folder or args.teacher.parent.with_name(f"{args.teacher.parent.name}-distilled")
     sizes = {name: getattr(args, name) for name in ("layers", "width", "heads")}
     own = {name: str(value) if isinstance(value, Path) else value for name, value in asdict(args).items()}
-    config = {**config, **sizes, "seed": args.seed, "eval_episodes": args.eval_episodes, "folder": str(folder)}
+    config = {**config, **sizes, "seed": args.seed, "folder": str(folder)}
+    config |= {"eval_episodes": args.eval_episodes, "eval_first": 0}
     env = gym.make_vec(
         config["env"],
         num_envs=args.batch,

@@ -176,6 +176,8 @@ class TrainArgs:
     """The tokens after which to evaluate, instead of every eval_every; always at the end, too."""
     eval_episodes: int = 200
     """Fixed episodes of the validation split that each evaluation visits."""
+    eval_first: int = 0
+    """Index of the first of them: episodes that others are not judged by."""
     folder: Path | None = None
     """Where everything goes; by default runs/<env>-transformer-<algo>-<reward>-s<seed>."""
     resume: bool = False
@@ -259,7 +261,7 @@ def resolve(args: TrainArgs) -> dict[str, Any]:
         one_of(name, getattr(args, name), allowed)
     least = dict.fromkeys(("n_envs", "group_size", "layers", "width", "heads", "minibatch", "eval_every"), 1)
     least |= {"eval_episodes": 1, "threads": 1, "rollout": 1, "epochs": 1, "steps": 0, "warmup": 0, "pretrain": 0}
-    least |= {"microbatch": 1, "n_step": 1, "bonus_context": 0, "mixer": 1, "critic_start": 0}
+    least |= {"microbatch": 1, "n_step": 1, "bonus_context": 0, "mixer": 1, "critic_start": 0, "eval_first": 0}
     for name, low in least.items():
         if getattr(args, name) is not None:
             whole_number(name, getattr(args, name), low)

@@ -10,10 +10,13 @@ start.
 
 Refuted where the interval of mine - terminal (paired by seed) lies below 0. The reward is a name, JSON, or an object of
 a module that can be imported from here; a reward that is not the true score is judged by the true score all the same.
+With --tune N each arm that trains, controls too, has N trials for learning rate and lambda of GAE; else all have one
+setting.
 """
 
 from experiments import designs, scores
 from experiments.registry import Comparison
+from experiments.search import LogUniform
 from textgym.registration import full_id
 
 TAGS = ("transformer", "mine")
@@ -42,6 +45,9 @@ def SETTINGS(reward="delta:chrf", env="textgym/Spelling-v0"):  # noqa: N802 - th
     return arms | designs.shuffled(arms["mine"])
 
 
+PPO = {"learning_rate": LogUniform(5e-5, 1e-3), "lam": [0.9, 0.95, 1.0]}
+SEARCH = dict.fromkeys(("terminal", "delta", "constant", "mine", "shuffled_time", "shuffled_texts"), PPO)
+SEARCH |= {"more_likelihood": {"rate": LogUniform(1e-4, 2e-3)}}
 SECONDS = {
     "copy_prompt": 2, "warm_start": 20, "tuned_temperature": 5, "more_likelihood": 10,
     "terminal": 20, "delta": 20, "constant": 20, "mine": 20,
