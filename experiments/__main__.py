@@ -31,7 +31,7 @@ class Run:
     agent: str | None = None
     """Only the arms of this agent: sb3, transformer, ..."""
     seeds: int | None = None
-    """Seeds 0 .. N-1 instead of the experiment's own number."""
+    """Seeds 1 .. N instead of the experiment's own number."""
     jobs: int = field(default_factory=lambda: min(2, os.cpu_count() or 1))
     """Runs at the same time, each of one thread."""
     launcher: Literal["local", "ray"] = "local"

@@ -30,11 +30,12 @@ class Section:
     files: list[str] = field(default_factory=list)
 
 
-def write(experiments: Sequence[Experiment], folder: Path, *, partial: bool = False) -> list[Path]:
+def write(experiments: Sequence[Experiment], folder: Path, *, partial: bool = False, first: str = "") -> list[Path]:
     """report.md, report.html and figures/ in ``folder``, from its records/.
 
     Args:
         partial: see :func:`~experiments.records.read_experiment`.
+        first: the first line of both pages.
 
     Raises:
         RecordError: records that cannot be used, all of them by name.
@@ -45,7 +46,7 @@ def write(experiments: Sequence[Experiment], folder: Path, *, partial: bool = Fa
         if found:
             figures = plots.draw(experiment, found, folder / "figures")
             sections.append(section(experiment, found, [path for path in figures if path.suffix == ".svg"]))
-    pages = {"report.md": markdown(sections), "report.html": page(sections, folder)}
+    pages = {"report.md": markdown(sections, first), "report.html": page(sections, first)}
     for name, text in pages.items():
         with replacing(folder / name) as file:
             file.write(text.encode())
@@ -146,9 +147,10 @@ INTRODUCTION = (
 )
 
 
-def markdown(sections: Sequence[Section]) -> str:
+def markdown(sections: Sequence[Section], first: str = "") -> str:
     """The report as Markdown, figures beside it."""
-    lines = ["# Experiments", "", INTRODUCTION, ""]
+    lines = [first, ""] if first else []
+    lines += ["# Experiments", "", INTRODUCTION, ""]
     lines += [f"- [{s.experiment.name}](#{s.experiment.name}): {s.verdict}" for s in sections]
     for each in sections:
         lines += ["", f"## {each.experiment.name}", "", each.experiment.page, "", each.verdict, ""]
@@ -171,12 +173,12 @@ padding-left: .8rem; } pre { white-space: pre-wrap; font: inherit; } details { f
 """
 
 
-def page(sections: Sequence[Section], folder: Path) -> str:
+def page(sections: Sequence[Section], first: str = "") -> str:
     """The report as one HTML page that needs no other file."""
     parts = [
         "<!doctype html><html lang='en'><meta charset='utf-8'><title>Experiments</title>",
         f"<meta name='viewport' content='width=device-width'><style>{STYLE}</style><h1>Experiments</h1>",
-        f"<p>{_inline(INTRODUCTION)}</p><ul>",
+        f"<p>{_inline(first)}</p><p>{_inline(INTRODUCTION)}</p><ul>",
         *(f"<li><a href='#{s.experiment.name}'>{s.experiment.name}</a>: {_inline(s.verdict)}</li>" for s in sections),
         "</ul>",
     ]
