@@ -1,5 +1,6 @@
 """Every network of the Transformer trainer, small: those built in, models of transformers on disk, one of a user's."""
 
+import pytest
 import torch
 import transformers
 from torch import nn
@@ -53,6 +54,12 @@ BUILT_IN = {
     "own": {"kind": "networks:Recurrent"},
 }
 NETWORKS = [*BUILT_IN, *MODELS]
+AGAIN = ("gemma", "opt", "bloom", "mamba", "t5 1.1", "bart")  # of families that others stand for where time is short
+
+
+def mostly(names):
+    """For ``parametrize``: those that stand for others are always tested, the rest with -m slow."""
+    return [pytest.param(name, marks=pytest.mark.slow) if name in AGAIN else name for name in names]
 
 
 class Recurrent(Policy):

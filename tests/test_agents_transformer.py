@@ -59,7 +59,7 @@ def untimed(rows):
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
     """A short run with a warm start."""
-    return train(quick(tmp_path_factory.mktemp("transformer") / "run", pretrain=200, pretrain_lr=5e-3, top_k=3))
+    return train(quick(tmp_path_factory.mktemp("transformer") / "run", pretrain=400, pretrain_lr=5e-3, top_k=3))
 
 
 def test_the_files_of_a_run(run):

@@ -10,6 +10,7 @@ import time
 from concurrent.futures import Future
 from contextlib import contextmanager
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -349,3 +350,10 @@ def test_records_are_json_without_what_no_reader_knows(reported):
     record = read_experiment(folder / "records", experiment)[0]
     assert json.loads(json.dumps(record.header)) == record.header
     assert all("NaN" not in json.dumps(row) for row in record.evaluations)
+
+
+def test_the_published_report_is_what_its_records_say(tmp_path):
+    published = Path(ROOT) / "experiments" / "published"
+    os.symlink(published / "records", tmp_path / "records")
+    command.report(command.Report(folder=tmp_path, partial=True))
+    assert (tmp_path / "report.md").read_text() == (published / "report.md").read_text()

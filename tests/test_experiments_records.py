@@ -131,11 +131,11 @@ def test_a_foreign_record_is_named(folder):
 
 
 def test_later_seeds_are_left_out(folder):
-    assert [r.seed for r in read_experiment(folder, replace(EXPERIMENT, seeds=2))] == [0, 0, 1, 1]
+    assert [r.seed for r in read_experiment(folder, replace(EXPERIMENT, seeds=2))] == [1, 1, 2, 2]
 
 
 def test_other_settings_are_named(folder):
-    rewrite(path(folder, "start-s0"), {"id": "0" * 16, "settings": {**EXPERIMENT.settings["start"], "updates": 4}})
+    rewrite(path(folder, "start-s1"), {"id": "0" * 16, "settings": {**EXPERIMENT.settings["start"], "updates": 4}})
     assert any("updates was 4, is 3" in each for each in problems(folder))
 
 
@@ -153,7 +153,7 @@ def test_another_warm_start_is_named(folder):
 
 
 def test_all_problems_are_told_at_once(folder):
-    path(folder, "delta-s0").write_bytes(b"")
+    path(folder, "delta-s3").write_bytes(b"")
     path(folder, "delta-s1").unlink()
     rewrite(path(folder, "delta-s2"), {"fingerprint": "g"})
     assert len(problems(folder)) == 3

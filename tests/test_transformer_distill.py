@@ -90,7 +90,14 @@ def teacher(tmp_path_factory):
     return result.best
 
 
-@pytest.mark.parametrize("texts, kind", [("references", "forward"), ("teacher", "forward"), ("student", "reverse")])
+@pytest.mark.parametrize(
+    "texts, kind",
+    [
+        ("references", "forward"),
+        pytest.param("teacher", "forward", marks=pytest.mark.slow),
+        pytest.param("student", "reverse", marks=pytest.mark.slow),
+    ],
+)
 def test_a_student_learns_what_the_teacher_says(teacher, texts, kind, tmp_path):
     settings = {"layers": 1, "width": 24, "heads": 2, "updates": 300, "learning_rate": 5e-3, "eval_episodes": 20}
     settings |= {"texts": texts, "divergence": kind, "folder": tmp_path / "student", "device": "cpu"}

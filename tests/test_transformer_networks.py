@@ -15,8 +15,9 @@ pytest.importorskip("transformers")
 
 import transformers
 from helpers import ROOT
-from networks import BUDGET, MODELS, NETWORKS, PROMPT, SMALL, WIDER, V, make, prompts, same
+from networks import BUDGET, MODELS, NETWORKS, PROMPT, SMALL, WIDER, V, make, mostly, prompts, same
 
+from agents.transformer.batch import as_batch
 from agents.transformer.checkpoints import load_policy, read_checkpoint
 from agents.transformer.export import ExportArgs, export, save_pretrained
 from agents.transformer.generate import GenerateArgs, generate, in_int8
@@ -26,11 +27,11 @@ from agents.transformer.rollout import Writer
 from agents.transformer.sampling import Sampling
 from agents.transformer.settings import TrainArgs
 from agents.transformer.train import train
-from agents.transformer.update import as_batch, evaluate_tokens
+from agents.transformer.update import evaluate_tokens
 from textgym import Vocabulary
 
 
-@pytest.mark.parametrize("name", NETWORKS)
+@pytest.mark.parametrize("name", mostly(NETWORKS))
 def test_cached_outputs_are_those_of_whole_windows(name):
     """Log-probabilities and values of rows that end and begin anew at random, some with a text already."""
     policy, generator, n = make(name), torch.Generator().manual_seed(0), 5
@@ -60,7 +61,7 @@ def test_cached_outputs_are_those_of_whole_windows(name):
                 output[over] = cache.begin(over.nonzero().flatten(), tokens[over, :width], PROMPT + lengths[over])
 
 
-@pytest.mark.parametrize("name", NETWORKS)
+@pytest.mark.parametrize("name", mostly(NETWORKS))
 def test_outputs_of_some_columns_are_those_of_whole_windows(name):
     policy, generator = make(name), torch.Generator().manual_seed(0)
     for _ in range(10):
@@ -75,7 +76,33 @@ def test_outputs_of_some_columns_are_those_of_whole_windows(name):
         torch.testing.assert_close(some, whole, rtol=0, atol=1e-5)
 
 
-@pytest.mark.parametrize("name", [name for name in NETWORKS if name != "own"])
+@pytest.mark.parametrize("name", [name for name in NETWORKS if name.startswith("encoder") and "_" not in name])
+def test_what_is_masked_is_told_by_both_sides_and_not_by_itself(name):
+    policy, generator = make(name), torch.Generator().manual_seed(0)
+    tokens = prompts(6, generator)
+    tokens[:, PROMPT + 1 :] = torch.randint(0, V, (6, BUDGET), generator=generator)
+    tokens[3:, PROMPT + 4 :] = V
+    rows, columns = torch.arange(6), torch.full((6,), PROMPT + 2)
+    hidden = torch.zeros_like(tokens, dtype=torch.bool)
+    hidden[rows, columns] = True
+
+    def said(column=None):
+        changed = tokens.clone()
+        if column is not None:
+            changed[:, column] = (changed[:, column] + 1) % V
+        with torch.no_grad():
+            return policy.heads(policy.filled(changed, hidden, rows, columns))[0]
+
+    torch.testing.assert_close(said(PROMPT + 2), said(), rtol=0, atol=0)
+    for column in (PROMPT, PROMPT + 1, PROMPT + 3):
+        assert ((said(column) - said()).abs().amax(1) > 1e-6).all()
+    behind = tokens.clone()[3:, : PROMPT + 4]  # texts read without the empty columns behind them
+    with torch.no_grad():
+        tight = policy.heads(policy.filled(behind, hidden[3:, : PROMPT + 4], rows[:3], columns[3:]))[0]
+    torch.testing.assert_close(said()[3:], tight, rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", mostly(name for name in NETWORKS if name != "own"))
 def test_padding_does_not_change_what_is_said(name):
     narrow, wide = make(name), make(name, prompt_length=PROMPT + WIDER)
     wide.load_state_dict(narrow.state_dict())
@@ -104,7 +131,7 @@ def test_which_models_keep_keys_and_values(name):
     assert make(name).goes_on == (name not in ("mamba", "bart"))
 
 
-@pytest.mark.parametrize("name", NETWORKS)
+@pytest.mark.parametrize("name", mostly(NETWORKS))
 def test_the_first_ratio_is_1(name):
     """After the second rollout, too, whose texts were begun by the policy of the first."""
     env = gym.make_vec("textgym/Brackets-v0", num_envs=6, autoreset_mode="SameStep", mask="task", copy=False)
@@ -161,7 +188,7 @@ def test_a_resumed_run_is_the_run_that_was_never_stopped(network, tmp_path, fold
     assert parts.evaluations[-1]["sampled"] == whole.evaluations[-1]["sampled"]
 
 
-@pytest.mark.parametrize("name", ["gpt2", "bart"])
+@pytest.mark.parametrize("name", mostly(["gpt2", "bart"]))
 def test_a_model_on_disk_begins_as_it_is_and_is_not_needed_afterwards(name, tmp_path, folders):
     """A checkpoint has all of it."""
     folder = str(tmp_path / "model")
@@ -239,6 +266,7 @@ def test_an_exported_network_is_the_same_in_transformers_and_back(name, tmp_path
         assert (written[:, 1:] < env.vocabulary.size).all()  # never BOS
 
 
+@pytest.mark.slow
 def test_the_command_exports_what_was_trained(tmp_path):
     run = train(quick(tmp_path / "run", "decoder", steps=0, width=16, heads=2))
     line = [sys.executable, "-m", "agents.transformer.export", "--checkpoint", str(run.best)]

@@ -8,12 +8,12 @@ import gymnasium as gym
 import pytest
 import torch
 
+from agents.transformer.batch import as_batch, places
 from agents.transformer.exploration import Counts, hashes
 from agents.transformer.model import Decoder, DecoderConfig
 from agents.transformer.own_terms import KLCoefficient
 from agents.transformer.settings import TrainArgs
 from agents.transformer.trainer import Trainer
-from agents.transformer.update import as_batch, places
 
 ID, V = "textgym/Spelling-v0", 20
 

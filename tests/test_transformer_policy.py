@@ -11,10 +11,11 @@ from networks import Recurrent
 
 import textgym
 from agents.transformer.advantages import gae
+from agents.transformer.batch import as_batch, minibatches
 from agents.transformer.model import Decoder, DecoderConfig
 from agents.transformer.rollout import Writer
 from agents.transformer.sampling import BLOCK, Sampling, draw
-from agents.transformer.update import as_batch, evaluate_tokens, minibatches
+from agents.transformer.update import evaluate_tokens
 
 
 def decoder(vocabulary_size, columns):

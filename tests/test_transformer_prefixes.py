@@ -8,12 +8,13 @@ import pytest
 import torch
 import torch.nn.functional as F
 
+from agents.transformer.batch import Batch, as_batch, in_minibatches
 from agents.transformer.model import Decoder, DecoderConfig
 from agents.transformer.prefixes import Mixer, RandomStarts
 from agents.transformer.sampling import Sampling, draw
 from agents.transformer.settings import TrainArgs
 from agents.transformer.trainer import Trainer
-from agents.transformer.update import Batch, Objective, as_batch, in_minibatches, minibatch_loss, standardised
+from agents.transformer.update import Objective, minibatch_loss, standardised
 from textgym import Episode
 
 ID = "textgym/Spelling-v0"

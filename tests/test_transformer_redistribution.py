@@ -5,6 +5,7 @@ import pytest
 import torch
 
 from agents.transformer.advantages import ESTIMATORS, estimate, gae, on_grid
+from agents.transformer.batch import as_batch
 from agents.transformer.model import POSITIONS, Decoder, DecoderConfig
 from agents.transformer.policy import Policy, windows
 from agents.transformer.redistribution import (
@@ -17,7 +18,7 @@ from agents.transformer.redistribution import (
 )
 from agents.transformer.settings import TrainArgs
 from agents.transformer.trainer import Trainer
-from agents.transformer.update import Objective, as_batch, update
+from agents.transformer.update import Objective, update
 
 
 def test_redistribution_by_hand():

@@ -14,6 +14,7 @@ from torch import nn
 from agents.evaluation import evaluate
 from agents.transformer.advantages import gae
 from agents.transformer.agent import PolicyAgent
+from agents.transformer.batch import as_batch
 from agents.transformer.groups import Groups, joined, split, stacked
 from agents.transformer.model import Decoder, DecoderConfig
 from agents.transformer.pretrain import likelihood_loss, pretrain, reference_windows
@@ -23,7 +24,7 @@ from agents.transformer.sampling import Sampling
 from agents.transformer.schedules import DECAYS, learning_rate
 from agents.transformer.settings import ALGORITHMS, TrainArgs
 from agents.transformer.trainer import Trainer
-from agents.transformer.update import Objective, as_batch, update
+from agents.transformer.update import Objective, update
 from experiments.benchmarks.agents import LastColumn
 from textgym.sb3 import make_vec_env
 

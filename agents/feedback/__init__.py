@@ -10,7 +10,7 @@
     store.judgements("comparison")                                  # those that stand
     export_store(store, folder), import_file(store, path)           # JSONL: prompt, chosen, rejected
 
-    python -m agents.feedback serve | stats | export | import | sample | simulate   --store feedback.db
+    python -m agents.feedback serve | stats | export | import | sample | simulate | loop   --store feedback.db
 """
 
 from agents.feedback.choosing import Item, next_item

@@ -1,4 +1,4 @@
-"""``python -m agents.feedback serve | stats | export | import | sample | simulate``: ``--help`` after any of them."""
+"""``python -m agents.feedback serve | stats | export | import | sample | simulate | loop``, each with ``--help``."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ COMMANDS = {
     "import": "commands:ImportArgs:import_",
     "sample": "sample:SampleArgs:sample",
     "simulate": "simulated:SimulateArgs:simulate",
+    "loop": "loop:LoopArgs:loop",
 }
 
 

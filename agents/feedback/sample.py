@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from tqdm import tqdm
 
@@ -58,7 +60,7 @@ def sample(args: SampleArgs) -> list[int]:
         )
     digest = hashlib.sha256(Path(args.checkpoint).read_bytes()).hexdigest()
     policy = f"{args.checkpoint} sha256:{digest[:16]}"  # the file of this name may be another one tomorrow
-    task = id if not env_kwargs else f"{id} {json.dumps(env_kwargs, sort_keys=True)}"
+    task = task_name(id, env_kwargs)
     texts = []
     with tqdm(total=args.each * min(args.prompts, len(env.task)), unit="text", disable=not args.progress) as bar:
         for seed in range(args.seed, args.seed + args.each):
@@ -74,3 +76,8 @@ def sample(args: SampleArgs) -> list[int]:
         added = store.query("SELECT count(*) FROM texts")[0][0] - before
     print(f"{args.store}: {added:,} texts added, of {len(texts):,} written for {len(written):,} prompts")
     return ids
+
+
+def task_name(id: str, env_kwargs: Mapping[str, Any]) -> str:
+    """What a store calls the task of an environment."""
+    return id if not env_kwargs else f"{id} {json.dumps(env_kwargs, sort_keys=True)}"

@@ -10,8 +10,9 @@ import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
+import tyro
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import QueryParams
@@ -199,6 +200,8 @@ class ServeArgs:
     """How long the token is valid."""
     allow_host: tuple[str, ...] = ()
     """Names by which others reach this machine (IP addresses need not be named)."""
+    reward_model: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None
+    """Show first what the members of this reward model (agents.reward_model.train) disagree about most."""
 
 
 def serve(args: ServeArgs, disagreement: Disagreement | None = None) -> None:
@@ -211,6 +214,10 @@ def serve(args: ServeArgs, disagreement: Disagreement | None = None) -> None:
     import uvicorn
 
     whole_number("port", args.port, 0, 65535)
+    if disagreement is None and args.reward_model is not None:
+        from agents.reward_model import disagreement as of_model
+
+        disagreement = of_model(args.reward_model)
     if not 0 < args.hours <= 24 * 365:
         raise ValueError(f"hours must be more than 0, and at most a year, got {args.hours}")
     token = None if is_loopback(args.host) else Token(time.time() + 3600 * args.hours)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 
 from agents.transformer.advantages import gae
+from agents.transformer.batch import as_batch
 from agents.transformer.trainer import Trainer
-from agents.transformer.update import as_batch
 
 
 @torch.no_grad()

@@ -24,6 +24,7 @@ from tqdm import tqdm
 from agents.cli import command_line
 from agents.files import write_json
 from agents.runs import Result, claim, clear, report
+from agents.transformer.batch import places
 from agents.transformer.checkpoints import Checkpoints, load_policy
 from agents.transformer.networks import check_network, describe, folder_of, make_policy
 from agents.transformer.policy import Policy
@@ -32,7 +33,6 @@ from agents.transformer.rollout import Writer
 from agents.transformer.sampling import Sampling
 from agents.transformer.schedules import learning_rate
 from agents.transformer.settings import resolve_device
-from agents.transformer.update import places
 from textgym.errors import one_of, whole_number
 from textgym.rewards.base import number
 from textgym.tasks import Task

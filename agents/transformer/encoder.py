@@ -71,12 +71,25 @@ class Encoder(Policy):
         positions = torch.arange(int(last.max()) + 1, device=tokens.device)
         ids = F.pad(layout.tokens, (0, 1))[:, : len(positions)]
         ids = ids.masked_fill(positions >= last[:, None], self.vocabulary_size + 1)
+        x = self.read(ids, positions <= last[:, None])
+        return x[torch.arange(len(x), device=x.device), last]
+
+    def filled(self, tokens, hidden, rows, columns):
+        ids = tokens.masked_fill(hidden, self.vocabulary_size + 1)
+        layout = Compact(ids, self.vocabulary_size, self.config.prompt_length)
+        positions = torch.arange(layout.tokens.shape[1], device=tokens.device)
+        seen = (layout.tokens != self.vocabulary_size) & (positions < tokens.shape[1] - layout.padding[:, None])
+        seen[:, 0] = True  # BEGIN
+        return self.read(layout.tokens, seen)[rows, columns - layout.padding[rows]]
+
+    def read(self, ids: Tensor, seen: Tensor) -> Tensor:
+        """Outputs (B, W, d) of left-aligned ids (B, W), of which every one sees all that are ``seen``, bool (B, W)."""
+        positions = torch.arange(ids.shape[1], device=ids.device)
         x = self.embedding(ids)
         if self.position is not None:
             x = x + self.position(positions)
         rotation = None if self.position is not None else self.rotation[positions][None]
-        x = bidirectional(self.blocks, self.dropout(x), positions <= last[:, None], rotation)
-        return self.norm(x[torch.arange(len(x), device=x.device), last])
+        return self.norm(bidirectional(self.blocks, self.dropout(x), seen, rotation))
 
 
 def bidirectional(blocks: nn.ModuleList, x: Tensor, seen: Tensor, rotation: Tensor | None) -> Tensor:

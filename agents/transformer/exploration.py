@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from agents.transformer.batch import Batch
 from agents.transformer.distributed import ALONE, World
-from agents.transformer.update import Batch
 
 BASE = 6364136223846793005  # odd constants of Knuth's MMIX and of the golden ratio; int64 wraps around
 GOLDEN = -7046029254386353131

@@ -12,8 +12,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from agents.transformer.batch import Batch
 from agents.transformer.rollout import Rollout
-from agents.transformer.update import Batch
 
 
 class Groups:

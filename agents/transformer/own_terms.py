@@ -9,12 +9,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from agents.transformer.batch import Batch
 from agents.transformer.distributed import ALONE, World
 from agents.transformer.exploration import Counts
 from agents.transformer.policy import Policy
 from agents.transformer.rollout import Rollout
 from agents.transformer.settings import TrainArgs
-from agents.transformer.update import Batch, reference_log_probs
+from agents.transformer.update import reference_log_probs
 
 
 class KLCoefficient:

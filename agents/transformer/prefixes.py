@@ -1,7 +1,7 @@
 """Texts that begin with tokens of a reference, which the policy reads as if it had written them.
 
 The environment just gets these tokens as actions. What is not learnt from them, or is, the trainer decides: see
-:class:`~agents.transformer.update.Batch`.
+:class:`~agents.transformer.batch.Batch`.
 """
 
 from __future__ import annotations

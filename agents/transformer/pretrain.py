@@ -6,7 +6,7 @@ policy is asked for; "masked", that of some tokens of prompt and reference where
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import numpy as np
 import torch
@@ -46,6 +46,19 @@ def reference_windows(task: Task, rng: np.random.Generator, count: int) -> tuple
     text[np.arange(count), sizes] = vocabulary.eos
     rows[:, task.prompt_length :] = text
     return windows(torch.from_numpy(rows), vocabulary.pad), torch.tensor(sizes) + 1
+
+
+def reference_batches(
+    task: Task, rng: np.random.Generator, count: int, together: int = 16
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """:func:`reference_windows` without end, ``count`` at a time. Of each ``together`` batches, those texts stand in
+    one that are of like length with their prompts: little is spent on padding, and every text weighs about the same."""
+    while True:
+        tokens, lengths = reference_windows(task, rng, count * together)
+        sizes = (tokens != task.vocabulary.pad).sum(1)
+        order = (sizes + torch.from_numpy(rng.random(len(sizes)))).argsort().view(together, count)
+        for i in rng.permutation(together).tolist():
+            yield tokens[order[i]], lengths[order[i]]
 
 
 def likelihood_loss(policy: Policy, tokens: Tensor, lengths: Tensor, prompt_length: int) -> Tensor:
@@ -106,7 +119,7 @@ def pretrain(
     Args:
         updates: steps of AdamW.
         objective: of ``OBJECTIVES``; ``mask_probability`` is that of :func:`masked_loss`.
-        batch: texts of each.
+        batch: texts of each; see :func:`reference_batches`.
         rate, decay, warmup: of :func:`~agents.transformer.schedules.learning_rate`.
         progress: is told the number and the loss of each update.
 
@@ -120,11 +133,11 @@ def pretrain(
     rng = np.random.default_rng([seed, 1])  # not the stream of the environments
     masks = torch.Generator().manual_seed(seed)
     optimizer = torch.optim.AdamW(policy.parameters(), rate, weight_decay=weight_decay)
-    losses = []
+    losses, batches = [], reference_batches(task, rng, batch)
     for update in range(updates):
         for group in optimizer.param_groups:
             group["lr"] = learning_rate(rate, update, updates, decay, warmup)
-        tokens, lengths = (each.to(policy.device) for each in reference_windows(task, rng, batch))
+        tokens, lengths = (each.to(policy.device) for each in next(batches))
         if objective == "causal":
             loss = likelihood_loss(policy, tokens, lengths, task.prompt_length)
         else:

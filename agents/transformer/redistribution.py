@@ -15,8 +15,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from agents.transformer.batch import Batch
 from agents.transformer.policy import Policy
-from agents.transformer.update import Batch
 
 REDISTRIBUTIONS = ("uniform", "attention", "shuffled_time", "shuffled_texts")
 

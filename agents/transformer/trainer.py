@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from agents.transformer.advantages import estimate, group_relative, leave_one_out, on_grid
+from agents.transformer.batch import Batch, as_batch, places
 from agents.transformer.distributed import ALONE, World
 from agents.transformer.groups import Groups, no_texts
 from agents.transformer.own_terms import OwnTerms
@@ -18,7 +19,7 @@ from agents.transformer.redistribution import given_anew, sums
 from agents.transformer.rollout import Rollout, Writer
 from agents.transformer.schedules import learning_rate
 from agents.transformer.settings import TrainArgs
-from agents.transformer.update import Batch, as_batch, places, update
+from agents.transformer.update import update
 
 
 class Trainer:

@@ -234,7 +234,7 @@ class TokenWrapper(gym.Env[np.ndarray, int]):
     def step(self, action):
         if self._over:
             raise ResetNeeded("the episode has ended, or has not begun: call reset before step")
-        token = int(checked_action(action, self.vocabulary)[0])
+        token = int(checked_action(action, self.vocabulary))
         if not self.vocabulary.legal[token]:
             self._over = True
             return self._window.copy(), 0.0, True, False, {"end_reason": "illegal"}

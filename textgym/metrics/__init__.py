@@ -18,6 +18,7 @@ from textgym.metrics.embedding import EmbeddingSimilarity
 from textgym.metrics.fluency import Fluency
 from textgym.metrics.label_f1 import LabelF1
 from textgym.metrics.language_model import LogLikelihood
+from textgym.metrics.learned import Learned
 from textgym.metrics.match import CharacterMatch, ExactMatch, TokenMatch
 from textgym.metrics.naive_bayes import NaiveBayes
 from textgym.metrics.optimistic import OptimisticEditDistance
@@ -57,6 +58,7 @@ METRICS: dict[str, Callable[..., BatchMetric]] = {
     "length": Length,
     "fluency": Fluency,
     "log_likelihood": LogLikelihood,
+    "learned": Learned,
     "embedding_similarity": EmbeddingSimilarity,
     "naive_bayes": NaiveBayes,
     "classifier_probability": ClassifierProbability,
@@ -130,6 +132,7 @@ __all__ = [
     "Followed",
     "FunctionMetric",
     "LabelF1",
+    "Learned",
     "Length",
     "LogLikelihood",
     "Metric",

@@ -1,0 +1,244 @@
+"""The loop: sample texts, have them judged, train a reward model, train the policy on it, and again.
+
+A folder holds it all: ``feedback.db``, ``warm_start/``, and of every round ``1/reward/`` and ``1/policy/``. A stage
+that is done is known by its file, so that a loop that was stopped anywhere goes on from there with ``--resume``.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from tqdm import tqdm
+
+from agents.cli import Json
+from agents.feedback.sample import SampleArgs, sample
+from agents.feedback.simulated import SimulatedAnnotator
+from agents.feedback.store import Store
+from agents.files import replacing, write_json
+from agents.runs import claim, read_evaluations
+from textgym.errors import whole_number
+from textgym.registration import full_id
+from textgym.rewards.base import number
+
+POLL = 2.0  # seconds between looks at whether people have judged enough
+FREE = ("rounds", "folder", "resume", "progress", "threads")  # may change when a loop is resumed
+
+
+@dataclass
+class LoopArgs:
+    """Learn a policy from judgements alone. The true score is only looked at: nothing is trained or chosen by it (but a
+    simulated annotator judges by it)."""
+
+    env: str = "textgym/Spelling-v0"
+    """The environment's id, with or without textgym/."""
+    env_kwargs: Json = None
+    """Its keywords, as JSON."""
+    folder: Path = Path("runs/loop")
+    """Where everything goes."""
+    resume: bool = False
+    """Go on where the folder's loop was stopped."""
+    rounds: int = 2
+    """How often."""
+    annotator: Literal["simulated", "people"] = "simulated"
+    """Who judges: by the true score with errors, or people, for whom it waits."""
+    error: float = 0.1
+    """Of the simulated annotator: probability that a preference is turned round."""
+    temperature: float = 0.0
+    """Of the simulated annotator's Bradley-Terry model, in units of the score."""
+    comparisons: int = 300
+    """New ones in every round."""
+    prompts: int = 100
+    """Prompts to write for in every round."""
+    each: int = 4
+    """Texts for each prompt."""
+    members: int = 3
+    """Reward models of the ensemble."""
+    epochs: int = 20
+    """Of each, at most."""
+    schedule: str = "delta"
+    """How the learned reward is paid: delta, terminal, ..."""
+    penalty: float = 0.0
+    """Standard deviations of the ensemble that are taken off the reward."""
+    kl_weight: float = 0.05
+    """Weight of the KL to the warm start, in the reward."""
+    pretrain: int = 300
+    """Updates of maximum likelihood that make the warm start."""
+    steps: int = 50_000
+    """Tokens that the policy writes in a round, in which it begins at the warm start."""
+    width: int = 64
+    """Of the policy's and the reward models' networks."""
+    eval_episodes: int = 200
+    """Fixed validation episodes of the true score."""
+    seed: int = 0
+    """Of everything."""
+    threads: int = 1
+    """Threads of PyTorch."""
+    progress: bool = True
+    """Show a progress bar."""
+
+
+def loop(args: LoopArgs) -> list[dict[str, Any]]:
+    """Run the rounds that are not done yet.
+
+    Returns:
+        The lines of rounds.json, the warm start first: ``round``, ``judgements`` so far, ``score`` (true, argmax) with
+        ``score_se``, ``sampled`` (true, of sampled texts), ``learned`` (what the reward model of the round thinks of
+        them), ``accuracy`` and ``true_score`` of the reward model's held-out comparisons.
+
+    Raises:
+        ValueError: a setting that cannot be; a folder that has another loop.
+    """
+    config = _resolve(args)
+    claim(args.folder, config, [name for name in config if name not in FREE], resume=args.resume, overwrite=False)
+    args.folder.mkdir(parents=True, exist_ok=True)
+    write_json(args.folder / "config.json", config)
+    stages = 1 + 4 * args.rounds
+    with tqdm(total=stages, unit="stage", disable=not args.progress, dynamic_ncols=True) as bar:
+        run = _Loop(args, config, bar)
+        rows = [run.warm_start()]
+        run.report(rows)
+        for n in range(1, args.rounds + 1):
+            rows.append(run.round(n))
+            run.report(rows)
+    return rows
+
+
+class _Loop:
+    def __init__(self, args: LoopArgs, config: dict[str, Any], bar: tqdm):
+        self.args, self.config, self.bar = args, config, bar
+        self.store = args.folder / "feedback.db"
+        self.start = args.folder / "warm_start" / "last.pt"
+
+    def warm_start(self) -> dict[str, Any]:
+        self.bar.set_description("warm start")
+        self._train("warm_start", steps=0, pretrain=self.args.pretrain, reward=None)
+        self.bar.update()
+        return {"round": 0, "judgements": 0, **self._scores("warm_start")}
+
+    def round(self, n: int) -> dict[str, Any]:
+        args, folder = self.args, self.args.folder
+        wrote = self.start if n == 1 else folder / str(n - 1) / "policy" / "last.pt"
+        model, before = folder / str(n) / "reward" / "reward.pt", folder / str(n - 1) / "reward" / "reward.pt"
+        if not model.exists():  # else the texts and judgements that it was trained on are there
+            self.bar.set_description(f"round {n} of {args.rounds}: texts")
+            first = args.seed + (n - 1) * args.each
+            sampling = {"prompts": args.prompts, "each": args.each, "seed": first, "progress": False}
+            sample(SampleArgs(self.store, str(wrote), **sampling))
+            self.bar.update()
+            self.bar.set_description(f"round {n} of {args.rounds}: judgements")
+            self._collect(n * args.comparisons, before if before.exists() else None)
+            self.bar.update()
+            self.bar.set_description(f"round {n} of {args.rounds}: reward model")
+            self._train_reward(model)
+        else:
+            self.bar.update(2)
+        self.bar.update()
+        self.bar.set_description(f"round {n} of {args.rounds}: policy")
+        metric = {"name": "learned", "model": str(model), "penalty": args.penalty}
+        kl = {"kl_weight": args.kl_weight, "kl_in": "reward", "init": self.start}
+        self._train(f"{n}/policy", steps=args.steps, reward={"name": args.schedule, "metric": metric}, **kl)
+        self.bar.update()
+        report = json.loads((model.parent / "report.json").read_text())
+        of = report["curve"][-1].get("comparisons", {})
+        quality = {name: of.get(name) for name in ("accuracy", "accuracy_se", "true_score", "log_loss")}
+        return {"round": n, "judgements": sum(report["counts"].values()), **self._scores(f"{n}/policy"), **quality}
+
+    def _collect(self, count: int, reward_model: Path | None) -> None:
+        """Wait until there are ``count`` comparisons."""
+        args = self.args
+        with Store(self.store) as store:
+            if args.annotator == "simulated":
+                of_model = None
+                if reward_model is not None and args.members > 1:
+                    from agents.reward_model import disagreement
+
+                    of_model = disagreement(reward_model)
+                annotator = SimulatedAnnotator(args.error, args.temperature, seed=args.seed)
+                annotator.annotate(store, "comparison", count, of_model)
+                return
+            model = "" if reward_model is None else f" --reward-model {reward_model}"
+            self.bar.write(f"judge: python -m agents.feedback serve --store {self.store}{model}")
+            while (there := len(store.judgements("comparison"))) < count:
+                self.bar.set_postfix(comparisons=f"{there} of {count}")
+                time.sleep(POLL)
+            self.bar.set_postfix()
+
+    def _train_reward(self, path: Path) -> None:
+        from agents.reward_model.train import RewardArgs, train
+
+        args = self.args
+        size = {"members": args.members, "epochs": args.epochs, "width": args.width, "halvings": 0}
+        common = {"env": args.env, "env_kwargs": args.env_kwargs, "seed": args.seed, "threads": args.threads}
+        train(RewardArgs(self.store, folder=path.parent, device="cpu", progress=False, **size, **common))
+
+    def _train(self, name: str, **more: Any) -> None:
+        """Train a policy, or go on with it; what is done is done."""
+        from agents.transformer.settings import TrainArgs
+        from agents.transformer.train import train
+
+        args, folder = self.args, self.args.folder / name
+        common = {"env": args.env, "env_kwargs": dict(args.env_kwargs or {}), "seed": args.seed, "width": args.width}
+        common |= {"eval_episodes": args.eval_episodes, "threads": args.threads, "device": "cpu", "progress": False}
+        train(TrainArgs(folder=folder, resume=(folder / "config.json").exists(), **common, **more))
+
+    def _scores(self, name: str) -> dict[str, Any]:
+        last = read_evaluations(self.args.folder / name)[-1]
+        learned = next((value for term, value in last.items() if term.startswith("term_") and "learned" in term), None)
+        return {**{of: last[of] for of in ("score", "score_se", "sampled")}, "learned": learned}
+
+    def report(self, rows: list[dict[str, Any]]) -> None:
+        """rounds.json, rounds.md, rounds.png: of the rounds so far."""
+        folder = self.args.folder
+        write_json(folder / "rounds.json", rows)
+        lines = [f"# {self.config['env']}: rounds of feedback", ""]
+        lines += ["| round | judgements | true score | sampled | learned | reward model's accuracy |"]
+        lines += ["| ---: | ---: | ---: | ---: | ---: | ---: |"]
+        for row in rows:
+            score = f"{row['score']:.3f} ± {row['score_se']:.3f}"
+            rest = " | ".join(_number(row.get(name)) for name in ("sampled", "learned", "accuracy"))
+            lines += [f"| {row['round']} | {row['judgements']:,} | {score} | {rest} |"]
+        with replacing(folder / "rounds.md") as file:
+            file.write(("\n".join(lines) + "\n").encode())
+        _draw(rows, folder / "rounds.png")
+
+
+def _number(value: float | None) -> str:
+    return "-" if value is None else f"{value:.3f}"
+
+
+def _draw(rows: list[dict[str, Any]], path: Path) -> None:
+    from matplotlib.figure import Figure
+
+    drawn = Figure(figsize=(7.5, 3), layout="constrained")
+    left, right = drawn.subplots(1, 2)
+    judged = [row["judgements"] for row in rows]
+    left.errorbar(judged, [r["score"] for r in rows], [r["score_se"] for r in rows], marker="o", label="true score")
+    later = [row for row in rows if row["learned"] is not None]
+    left.plot([r["judgements"] for r in later], [r["learned"] for r in later], "s--", label="learned reward")
+    left.set(xlabel="judgements", ylabel="of validation texts (± s.e.)")
+    known = [row for row in rows if row.get("accuracy") is not None]
+    right.plot([r["judgements"] for r in known], [r["accuracy"] for r in known], "o-", label="reward model")
+    if limit := [(r["judgements"], r["true_score"]) for r in known if r["true_score"] is not None]:
+        right.plot(*zip(*limit, strict=True), "k:", label="true score")
+    right.set(xlabel="judgements", ylabel="held-out accuracy")
+    for ax in (left, right):
+        ax.legend(frameon=False, fontsize=8)
+    with replacing(path) as file:
+        drawn.savefig(file, format="png", dpi=130, metadata={"Software": None})
+
+
+def _resolve(args: LoopArgs) -> dict[str, Any]:
+    """The settings as JSON values."""
+    least = {"rounds": 1, "comparisons": 1, "prompts": 1, "each": 2, "members": 1, "epochs": 1, "pretrain": 1}
+    for name, low in {**least, "steps": 1, "width": 1, "eval_episodes": 1, "seed": 0, "threads": 1}.items():
+        whole_number(name, getattr(args, name), low)
+    number("kl_weight", args.kl_weight, low=0.0)
+    number("penalty", args.penalty, low=0.0)
+    SimulatedAnnotator(args.error, args.temperature)  # raises
+    if args.penalty and args.members < 2:
+        raise ValueError(f"penalty={args.penalty}: one member cannot disagree; members=3")
+    return json.loads(json.dumps({**asdict(args), "env": full_id(args.env)}, default=str))

@@ -1,0 +1,167 @@
+"""A reward model's checkpoint, and what it says of texts: read whole, or followed token by token from a cache."""
+
+from __future__ import annotations
+
+import pickle
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from agents.files import replacing
+from agents.reward_model.network import ScoreNetwork
+
+FORMAT = "textgym-reward-model-1"
+
+
+class Scorer:
+    """An ensemble of M score networks. Each member's scores are those of the texts it was trained on, standardised.
+
+    Args:
+        members: the networks, in evaluation mode, on one device.
+        scales: M pairs: mean and standard deviation of a member's scores.
+        config: ``env``, ``vocabulary`` (fingerprint), ``prompt_length``, ``budget``, ``data`` (fingerprint), ...
+        path: where it was read from, for messages.
+    """
+
+    def __init__(
+        self,
+        members: Sequence[ScoreNetwork],
+        scales: Sequence[Sequence[float]],
+        config: Mapping[str, Any],
+        path: str = "",
+    ):
+        self.networks, self.config, self.path = list(members), config, path
+        self.members = len(self.networks)
+        self.prompt_length, self.budget = config["prompt_length"], config["budget"]
+        self.device = self.networks[0].score.weight.device
+        self.scales = torch.tensor(scales, dtype=torch.float64, device=self.device)
+
+    def check(self, vocabulary, prompt_length: int, budget: int) -> None:
+        """Raise ``ValueError`` where texts of ``vocabulary``, of at most that many tokens, cannot be scored."""
+        ours, theirs = self.config["vocabulary"], vocabulary.fingerprint
+        name = f"the reward model {self.path!r}"
+        if ours != theirs:
+            raise ValueError(
+                f"{name} was trained for {self.config['env']}, whose vocabulary has the fingerprint {ours[:12]}...; "
+                f"the task's has {theirs[:12]}...: train one on judgements of this task"
+            )
+        for what, known, needed in (
+            ("prompts", self.prompt_length, prompt_length),
+            ("texts", self.budget, budget),
+        ):
+            if known < needed:
+                raise ValueError(f"{name} reads {what} of {known} tokens, those of the task can have {needed}")
+
+    @torch.no_grad()
+    def scores(self, windows: np.ndarray, lengths: np.ndarray) -> np.ndarray:
+        """Of the first ``lengths`` int64 (k,) tokens of texts, all in one go: float64 (k, M).
+
+        Args:
+            windows: int64 (k, prompt_length + w): prompts, padded on the left, and the first w columns of texts.
+        """
+        read = self.windows(windows)
+        rows, columns = torch.arange(len(read), device=self.device), self.columns(lengths)
+        return self.standardised([network(read, rows, columns) for network in self.networks])
+
+    def rows(self, n: int) -> Rows:
+        """n texts to be followed."""
+        return Rows(self, n)
+
+    def windows(self, windows: np.ndarray) -> Tensor:
+        """With the column BEGIN, int64 (k, 1 + ...)."""
+        begin = np.full((len(windows), 1), self.networks[0].policy.vocabulary_size)
+        return torch.from_numpy(np.concatenate([begin, windows], 1)).to(self.device)
+
+    def columns(self, lengths: np.ndarray) -> Tensor:
+        return torch.from_numpy(self.prompt_length + lengths).to(self.device)
+
+    def standardised(self, scores: Sequence[Tensor]) -> np.ndarray:
+        """M tensors (k,) as float64 (k, M)."""
+        mean, deviation = self.scales.T
+        return ((torch.stack(list(scores), 1).double() - mean) / deviation).cpu().numpy()
+
+
+class Rows:
+    """n texts, each token of which every member reads once."""
+
+    def __init__(self, scorer: Scorer, n: int):
+        self.scorer, self.n = scorer, n
+        columns = 1 + scorer.prompt_length + scorer.budget
+        self.caches = [network.policy.cache(n, columns) for network in scorer.networks]
+
+    @torch.no_grad()
+    def begin(self, rows: np.ndarray, windows: np.ndarray, lengths: np.ndarray) -> np.ndarray:
+        """Begin ``rows`` int64 (k,) with the first ``lengths`` (k,) tokens of their texts: scores float64 (k, M)."""
+        at, columns = torch.from_numpy(rows).to(self.scorer.device), self.scorer.columns(lengths)
+        read = self.scorer.windows(windows)
+        networks = zip(self.scorer.networks, self.caches, strict=True)
+        return self.scorer.standardised([net.of(cache.begin(at, read, columns)) for net, cache in networks])
+
+    @torch.no_grad()
+    def append(self, rows: np.ndarray, tokens: np.ndarray, lengths: np.ndarray) -> np.ndarray:
+        """One more token (k,) of ``rows`` (k,), whose texts then have ``lengths`` (k,): scores float64 (k, M).
+
+        All other rows must be begun before they are appended to again.
+        """
+        every = torch.zeros(2, self.n, dtype=torch.long)
+        every[1] = min(1, self.scorer.prompt_length + self.scorer.budget)
+        every[0, rows], every[1, rows] = torch.from_numpy(tokens), torch.from_numpy(self.scorer.prompt_length + lengths)
+        ids, columns = every.to(self.scorer.device)
+        at = torch.from_numpy(rows).to(self.scorer.device)
+        networks = zip(self.scorer.networks, self.caches, strict=True)
+        return self.scorer.standardised([net.of(cache.append(ids, columns)[at]) for net, cache in networks])
+
+
+def save(path: Path, scorer: Scorer, report: dict[str, Any]) -> None:
+    """Write a checkpoint, whole or not at all."""
+    saved = {
+        "format": FORMAT,
+        "config": dict(scorer.config),
+        "members": [network.state_dict() for network in scorer.networks],
+        "scales": scorer.scales.cpu(),
+        "report": report,
+    }
+    with replacing(path) as file:
+        torch.save(saved, file)
+
+
+def read(path: str | Path) -> dict[str, Any]:
+    """What is in a checkpoint: config, members, scales, report. No code in it is run.
+
+    Raises:
+        FileNotFoundError: no such file.
+        ValueError: it is none.
+    """
+    if not Path(path).is_file():
+        raise FileNotFoundError(f"there is no reward model {str(path)!r}; agents.reward_model.train writes one")
+    try:
+        saved = torch.load(path, map_location="cpu", weights_only=True)
+    except (pickle.UnpicklingError, RuntimeError, EOFError, KeyError) as error:
+        raise ValueError(f"{path} is no checkpoint of agents.reward_model.train: it cannot be read as one") from error
+    found = saved.get("format") if isinstance(saved, dict) else None
+    if found != FORMAT:
+        raise ValueError(f"{path} is no checkpoint of agents.reward_model.train: its format is {found}, not {FORMAT}")
+    return saved
+
+
+def load_scorer(path: str | Path, device: str = "cpu") -> Scorer:
+    """The reward model in a file.
+
+    Raises:
+        FileNotFoundError, ValueError: as :func:`read`; a network of one's own that has other weights by now.
+    """
+    saved = read(path)
+    members = []
+    for weights in saved["members"]:
+        network = ScoreNetwork(saved["config"]["architecture"])
+        try:
+            network.load_state_dict(weights)
+        except RuntimeError as error:
+            kind = saved["config"]["architecture"]["kind"]
+            raise ValueError(f"{path} has other weights than {kind} has by now: {error}") from error
+        members.append(network.to(device).eval().requires_grad_(False))
+    return Scorer(members, saved["scales"].tolist(), saved["config"], str(path))

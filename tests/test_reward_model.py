@@ -1,0 +1,281 @@
+"""Reward models: what judgements teach, what is reported of it, and the metric that pays it."""
+
+import copy
+import json
+import pickle
+
+import gymnasium as gym
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch")
+pytest.importorskip("stable_baselines3")
+pytest.importorskip("transformers")
+
+from networks import BUDGET, NETWORKS, PROMPT, V, described, mostly  # noqa: E402
+
+from agents.evaluation import evaluation_env  # noqa: E402
+from agents.feedback import Comparison, Marks, Rating, Span, Store, Text  # noqa: E402
+from agents.feedback.choosing import Item, next_item  # noqa: E402
+from agents.feedback.simulated import SimulatedAnnotator  # noqa: E402
+from agents.reward_model import disagreement, load_scorer  # noqa: E402
+from agents.reward_model.judged import read_store  # noqa: E402
+from agents.reward_model.losses import comparison_loss, davidson, marks_loss  # noqa: E402
+from agents.reward_model.network import ScoreNetwork  # noqa: E402
+from agents.reward_model.scorer import Scorer, save  # noqa: E402
+from agents.reward_model.train import RewardArgs, train  # noqa: E402
+from textgym import Delta, Episode, Learned, Vocabulary  # noqa: E402
+from textgym.testing import check_metric, check_reward  # noqa: E402
+from textgym.testing.scripts import ExampleTask  # noqa: E402
+
+ENV, KWARGS = "textgym/Copy-v0", {"length": 5}
+TASK = f"{ENV} {json.dumps(KWARGS)}"
+ALPHABET = sorted(set("".join(gym.make(ENV, **KWARGS).unwrapped.task.episode(i).prompt for i in range(100))))
+GOOD = ALPHABET[::2]
+LETTERS = Vocabulary.characters(["abcdefghijklmnopqrs"])  # V tokens with EOS
+PROMPTS = ["", "abc", "sss", "abcdefg"]
+SMALL = {"width": 32, "layers": 1, "heads": 2, "members": 2, "halvings": 1, "progress": False}
+
+
+def env_of(**kwargs):
+    return evaluation_env(ENV, "train", num_envs=1, **{**KWARGS, **kwargs})
+
+
+def texts_of(env, prompts, each, rng):
+    """Drawn texts, whose score is the share of letters of GOOD."""
+    texts = []
+    for i in range(prompts):
+        prompt = env.task.episode(i).prompt
+        for seed in range(each):
+            text = "".join(rng.choice(ALPHABET, len(prompt)))
+            texts.append(Text(TASK, prompt, text, "", seed, float(np.mean([letter in GOOD for letter in text]))))
+    return texts
+
+
+@pytest.fixture(scope="module")
+def judged(tmp_path_factory):
+    """A store with comparisons by an annotator who errs, ratings and marks."""
+    folder, env = tmp_path_factory.mktemp("judged"), env_of()
+    with Store(folder / "feedback.db") as store:
+        ids = store.add_texts(texts_of(env, 60, 4, np.random.default_rng(0)))
+        SimulatedAnnotator(0.1).annotate(store, "comparison", 300)
+        SimulatedAnnotator(0.0).annotate(store, "rating", 100)
+        for text in store.texts(ids[:60]):
+            wrong = [i for i, letter in enumerate(text.text) if letter not in GOOD]
+            spans = tuple(Span(i, i + 1, "bad") for i in wrong)
+            store.submit(Marks(text.id, spans), "ann", f"marks {text.id}")
+    return folder / "feedback.db"
+
+
+@pytest.fixture(scope="module")
+def trained(judged, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("trained")
+    args = RewardArgs(judged, "Copy-v0", KWARGS, folder=folder, epochs=6, **SMALL)
+    return folder, train(args)
+
+
+def untrained(folder, name="decoder", members=2):
+    """The file of a reward model with random weights, of the vocabulary LETTERS."""
+    torch.manual_seed(0)
+    networks = [ScoreNetwork(described(name)).eval() for _ in range(members)]
+    for parameter in (p for network in networks for p in network.parameters() if p.ndim > 1):
+        torch.nn.init.normal_(parameter, std=0.2)
+    config = {"architecture": described(name), "vocabulary": LETTERS.fingerprint, "prompt_length": PROMPT}
+    config |= {"budget": BUDGET, "env": "letters"}
+    save(folder / "reward.pt", Scorer(networks, [[0.1, 0.5]] * members, config), {})
+    return folder / "reward.pt"
+
+
+# -- losses -------------------------------------------------------------------------------------
+
+
+def test_comparisons_with_ties_are_davidsons_and_decided_ones_bradley_terrys():
+    d, log_nu = torch.linspace(-5, 5, 41, dtype=torch.float64), torch.tensor(0.3, dtype=torch.float64)
+    first, second, tie = davidson(d, log_nu).exp().unbind(-1)
+    torch.testing.assert_close(first / (first + second), d.sigmoid())
+    torch.testing.assert_close(tie / (first * second).sqrt(), log_nu.exp().expand_as(d))  # Davidson 1970
+    torch.testing.assert_close(davidson(-d, log_nu)[:, [1, 0, 2]], davidson(d, log_nu))
+    torch.testing.assert_close(comparison_loss(d, log_nu, torch.full((41,), 2)), -tie.log())
+
+
+def test_marks_move_the_score_where_they_are_and_count_each_text_alike():
+    signs, there = torch.tensor([[1, 0, -1, 0], [-1, 0, 0, 0]]), torch.tensor([[1, 1, 1, 1], [1, 0, 0, 0]]).bool()
+    scores = torch.zeros(2, 5, requires_grad=True)
+    loss = marks_loss(scores, torch.tensor(0.0), signs, there)
+    loss.sum().backward()
+    rise = -scores.grad.cumsum(1)  # of what comes after each prefix
+    assert scores.grad[0, 1] < 0 < scores.grad[0, 3] and scores.grad[1, 1] > 0
+    assert not scores.grad[1, 2:].any() and rise.shape == (2, 5)
+    torch.testing.assert_close(loss, torch.full((2,), 3.0).log())
+
+
+# -- what a store says --------------------------------------------------------------------------
+
+
+def test_judgements_are_read_and_prompts_held_out_the_same_while_the_store_grows(tmp_path):
+    env, rng = env_of(), np.random.default_rng(1)
+    texts = texts_of(env, 40, 3, rng)
+    with Store(tmp_path / "s.db") as store:
+        ids = store.add_texts([*texts, Text(TASK, texts[0].prompt, ALPHABET[0] * 99), Text("other", "p", "a")])
+        for n, (a, b, choice) in enumerate([(0, 1, "a"), (2, 1, "a"), (0, 2, "tie")]):
+            for k in range(0, 60, 3):
+                store.submit(Comparison(ids[k + a], ids[k + b], choice), "ann", f"{n} {k}")
+        store.submit(Rating(ids[0], 4), "ann", "rating")
+        store.submit(Marks(ids[0], (Span(1, 3, "good"), Span(3, 4, "bad"))), "ann", "marks")
+        before = read_store(store, TASK, env)
+        assert before.counts == {"comparisons": 60, "ratings": 1, "marks": 1}
+        assert before.left_out == {"texts that do not fit": 1} and before.by_prompt
+        assert before.outcomes.tolist() == [0] * 20 + [1] * 20 + [2] * 20  # kept with a < b
+        assert before.ratings.tolist() == [0.75]
+        assert before.signs[0].tolist() == [0, 1, 1, -1] + [0] * (env.budget - 4)
+        row = before.windows[0].tolist()
+        ids_of = env.vocabulary.encode(texts[0].prompt).tolist() + env.vocabulary.encode(texts[0].text).tolist()
+        assert [i for i in row if i != env.vocabulary.pad] == [*ids_of, env.vocabulary.eos]
+        held = {int(before.pairs[i, 0]) for i in np.flatnonzero(before.held[:60])}
+        for k in range(60, 120, 3):
+            store.submit(Comparison(ids[k], ids[k + 1], "a"), "ann", f"more {k}")
+        after = read_store(store, TASK, env)
+        assert held < {int(after.pairs[i, 0]) for i in np.flatnonzero(after.held[: len(after.pairs)])}
+        assert after.fingerprint != before.fingerprint
+        assert after.fingerprint == read_store(store, TASK, env).fingerprint
+        with pytest.raises(ValueError, match=r"no texts of 'textgym/Cop'.*It has texts of: 'textgym/Copy-v0"):
+            read_store(store, "textgym/Cop", env)
+        with pytest.raises(ValueError, match="no judgements of"):
+            read_store(store, "other", env)
+
+
+# -- training -----------------------------------------------------------------------------------
+
+
+def test_an_ensemble_learns_what_was_judged_and_says_how_well(trained):
+    folder, report = trained
+    smaller, last = report["curve"]
+    of = last["comparisons"]
+    assert smaller["trained_on"] < last["trained_on"] and last["members"] == 2
+    assert of["accuracy"] > 0.6 and of["against_true_score"] > 0.65 and of["log_loss"] < np.log(3)
+    assert of["true_score"] == pytest.approx(0.9, abs=0.15)
+    assert sum(count for _, _, count in of["calibration"]) == of["decided"]
+    assert of["by_prefix"][-1] == [6, of["accuracy"]]  # whole texts
+    assert last["ratings"]["rmse"] < last["ratings"]["rmse_of_mean"]
+    assert last["marks"]["accuracy"] > 0.6
+    assert json.loads((folder / "report.json").read_text()) == report
+    assert f"{of['accuracy']:.3f}" in (folder / "report.md").read_text()
+    assert (folder / "report.png").read_bytes()[:4] == b"\x89PNG"
+    scorer = load_scorer(folder / "reward.pt")
+    assert scorer.config["vocabulary"] == env_of().vocabulary.fingerprint
+    assert len(scorer.config["data"]) == 64
+
+
+def test_the_same_seed_trains_the_same_model(judged, tmp_path):
+    args = {"env": "Copy-v0", "env_kwargs": KWARGS, "epochs": 1, **SMALL, "members": 1, "halvings": 0}
+    reports = [train(RewardArgs(judged, folder=tmp_path / name, **args)) for name in "ab"]
+    assert reports[0] == reports[1]
+    with pytest.raises(ValueError, match="has a reward.pt already: --overwrite"):
+        train(RewardArgs(judged, folder=tmp_path / "a", **args))
+    train(RewardArgs(judged, folder=tmp_path / "a", overwrite=True, **args))
+
+
+def test_the_ensemble_chooses_what_is_asked_next(judged, trained):
+    folder, _ = trained
+    of_model = disagreement(folder / "reward.pt")
+    with Store(judged) as store:
+        texts = store.texts()
+        items = [Item("comparison", tuple(texts[i : i + 2])) for i in range(0, 40, 4)]
+        values = of_model(items)
+        swapped = of_model([Item("comparison", item.texts[::-1]) for item in items])
+        np.testing.assert_allclose(values, swapped, atol=1e-12)
+        assert len(set(values.tolist())) == 10 and (values > 0).all()
+        same = Item("comparison", (texts[0], texts[0]))
+        foreign = Item("rating", (Text("other", texts[0].prompt, texts[0].text),))
+        assert of_model([same, foreign]).tolist() == [0.0, 0.0]
+        seen = []
+        chosen = next_item(store, "bob", "comparison", lambda items: seen.append(items) or of_model(items))
+        assert of_model([chosen])[0] == pytest.approx(of_model(seen[0]).max())
+
+
+# -- the metric ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", mostly(NETWORKS))
+@pytest.mark.parametrize("penalty", [0.0, pytest.param(1.5, marks=pytest.mark.slow)])
+def test_the_value_of_every_prefix_is_that_of_the_prefix_alone(tmp_path, name, penalty):
+    """Rows that begin, end, miss steps, are copied and restored, against whole texts read one by one."""
+    from test_language_model import Rows
+
+    metric, rng, n = Learned(untrained(tmp_path, name), penalty), np.random.default_rng(0), 4
+    rows, progress, saved = Rows(n, LETTERS), metric.start_rows(n, LETTERS), None
+    rows.written = np.full((n, BUDGET), LETTERS.pad, np.int32)
+    rows.reset(progress, list(range(n)), PROMPTS)
+    for _ in range(25):
+        chance = rng.random()
+        if chance < 0.1:
+            progress = pickle.loads(pickle.dumps(progress)) if chance < 0.05 else copy.deepcopy(progress)
+        elif chance < 0.2:
+            saved = copy.deepcopy((rows, progress.get_state()))
+        elif chance < 0.3 and saved:
+            rows = copy.deepcopy(saved[0])
+            progress.set_state(saved[1])
+        full = [row for row in range(n) if rows.lengths[row] == BUDGET or rng.random() < 0.1]
+        if full:
+            rows.reset(progress, full, rng.choice(PROMPTS, len(full)))
+        going = np.flatnonzero(rng.random(n) < 0.8).tolist() or [0]
+        step = rows.step(going, rng.integers(V, size=len(going)))
+        values = progress.value(step)
+        for row, value in zip(going, values, strict=True):
+            size = int(rows.lengths[row])
+            window = np.full((1, PROMPT + size), V, np.int64)
+            prompt = LETTERS.encode(rows.episodes[row].prompt)
+            window[0, PROMPT - len(prompt) : PROMPT] = prompt
+            window[0, PROMPT:] = rows.written[row, :size]
+            scores = metric.scorer.scores(window, np.array([size]))[0]
+            alone = 1 / (1 + np.exp(-(scores.mean() - penalty * scores.std())))
+            assert value == pytest.approx(alone, abs=1e-5)
+        np.testing.assert_allclose(values, metric.score_rows(step), atol=1e-5)
+        assert ((values > 0) & (values < 1)).all()
+
+
+def test_it_keeps_the_contract_of_metrics(tmp_path):
+    metric = Learned(untrained(tmp_path), penalty=0.5)
+    episodes = [Episode(prompt) for prompt in PROMPTS]
+    check_metric(metric, episodes, ["abc", "sr", "aaaaaaaaaaa"], LETTERS, tolerance=1e-5)
+    check_reward(Delta(metric), ExampleTask(episodes, ["abc", "sr"], LETTERS), tolerance=1e-5)
+
+
+def test_delta_of_it_adds_up_to_its_value_at_the_end(trained):
+    metric = {"name": "learned", "model": str(trained[0] / "reward.pt"), "penalty": 0.3}
+    reward = [{"name": "delta", "metric": metric}]
+    env = gym.make_vec(ENV, num_envs=5, autoreset_mode="SameStep", reward=reward, metrics=[metric], **KWARGS)
+    env.reset(seed=0)
+    rng, returns, ended = np.random.default_rng(0), np.zeros(5), 0
+    for _ in range(40):
+        actions = rng.integers(env.vocabulary.size, size=5)
+        _, rewards, over, _, infos = env.step(actions)
+        returns += rewards
+        for row in np.flatnonzero(over):
+            assert returns[row] == pytest.approx(infos["final_info"]["learned"][row], abs=1e-5)
+            returns[row], ended = 0.0, ended + 1
+    assert ended > 20
+
+
+def test_what_does_not_fit_is_said(trained, tmp_path):
+    path = str(trained[0] / "reward.pt")
+    reward = {"name": "delta", "metric": {"name": "learned", "model": path}}
+    with pytest.raises(ValueError, match="trained for textgym/Copy-v0, whose vocabulary .* judgements of this task"):
+        gym.make("textgym/Brackets-v0", reward=reward)
+    with pytest.raises(ValueError, match="reads prompts of 5 tokens, those of the task can have 6"):
+        gym.make(ENV, reward=reward, length=6)
+    (tmp_path / "broken.pt").write_bytes(b"no")
+    torch.save({"format": "x"}, tmp_path / "other.pt")
+    one = untrained(tmp_path, members=1)
+    for arguments, error, message in (
+        ((tmp_path / "none.pt",), FileNotFoundError, "there is no reward model"),
+        ((tmp_path / "broken.pt",), ValueError, "is no checkpoint of agents.reward_model.train: it cannot be read"),
+        ((tmp_path / "other.pt",), ValueError, "its format is x"),
+        ((one, -1.0), ValueError, "penalty must be at least 0"),
+        ((one, 1.0), ValueError, "has one member, which cannot disagree"),
+        ((one, 0.0, "cpu", "nowhere:load"), ValueError, "cannot import 'nowhere'"),
+    ):
+        with pytest.raises(error, match=message):
+            Learned(*arguments)
+    with pytest.raises(ValueError, match="one member, which cannot disagree"):
+        disagreement(one)
