@@ -15,11 +15,6 @@ def last_greedy(runs: Sequence[Record]) -> np.ndarray:
     return np.array([run.last("greedy") for run in runs])
 
 
-def last_sampled(runs: Sequence[Record]) -> np.ndarray:
-    """The true score of sampled texts in the end, float (n,)."""
-    return np.array([run.last("sampled") for run in runs])
-
-
 def mean_greedy(runs: Sequence[Record]) -> np.ndarray:
     """The mean height of the curve of greedy true scores over the tokens (area under it), float (n,)."""
     return np.array([area_under_curve(run.tokens, run.curve("greedy")) for run in runs])

@@ -8,7 +8,6 @@ from typing import Any
 
 import torch
 from stable_baselines3 import PPO
-from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.logger import Logger
 from torch import nn
 
@@ -65,7 +64,7 @@ def sb3(
     model.policy.action_net, model.policy.value_net = policy.action, policy.value
     model.policy.optimizer = torch.optim.Adam(model.policy.parameters(), learning_rate, eps=1e-5)
     model.set_logger(Logger(None, []))
-    _, callback = model._setup_learn(steps, _Nothing())
+    _, callback = model._setup_learn(steps)
     look, at, began = PolicyEvaluator(env, {}, eval_episodes), log_spaced(steps, evaluations), time.monotonic()
     evaluated = [look(policy, 0, 0.0)]
     while model.num_timesteps < steps:
@@ -76,8 +75,3 @@ def sb3(
             evaluated.append(look(policy, model.num_timesteps, time.monotonic() - began))
     settings = {**run.settings, "versions": versions("gymnasium", "stable-baselines3", "torch", "numpy")}
     return Outcome(evaluated, task.fingerprint, settings)
-
-
-class _Nothing(BaseCallback):
-    def _on_step(self) -> bool:
-        return True

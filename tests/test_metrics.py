@@ -194,6 +194,7 @@ NEED = {
     "embedding_similarity": "model",
     "classifier_probability": "model",
     "slot_accuracy": "ontology",
+    "learned": "model",
 }
 ERROR_RATES = ("cer", "wer", "ter", "optimistic_cer", "optimistic_wer")
 

@@ -26,8 +26,8 @@ def held_out(members: Sequence[ScoreNetwork], judged: Judged, items: np.ndarray)
     ``comparisons``: ``decided`` is how many chose one text, ``accuracy`` the share of these that is predicted,
     ``accuracy_se`` its standard error, ``log_loss`` in nats over all three outcomes, ``calibration`` [predicted
     probability, share, count] by tenths, ``by_prefix`` [tokens, accuracy] where both texts are cut to so many. Where
-    true scores are known: ``true_score``, the share of the choices that agree with them, which is the best one can
-    do, and ``against_true_score``, the share of those pairs that the model orders as they do.
+    true scores are known: ``true_score``, the share of the choices that agree with them, and ``against_true_score``,
+    the share of those pairs that the model orders as they do.
     ``ratings``: ``rmse`` of ratings in [0, 1], and ``rmse_of_mean``, that of always saying the mean.
     ``marks``: ``accuracy``, the share of marked tokens at which the score rises (good) or falls (bad).
     """
@@ -116,7 +116,7 @@ def markdown(report: dict[str, Any]) -> str:
         if "true_score" in of:
             lines += [
                 "",
-                f"The true score agrees with {of['true_score']:.3f} of the held-out choices, the best there is.",
+                f"The true score agrees with {of['true_score']:.3f} of the held-out choices.",
             ]
         if "against_true_score" in of:
             lines += [f"The model orders {of['against_true_score']:.3f} of these pairs as the true score does."]

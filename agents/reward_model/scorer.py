@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import pickle
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from agents.files import replacing
+from agents.files import read_saved, replacing
 from agents.reward_model.network import ScoreNetwork
 
 FORMAT = "textgym-reward-model-1"
@@ -138,14 +137,7 @@ def read(path: str | Path) -> dict[str, Any]:
     """
     if not Path(path).is_file():
         raise FileNotFoundError(f"there is no reward model {str(path)!r}; agents.reward_model.train writes one")
-    try:
-        saved = torch.load(path, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError, KeyError) as error:
-        raise ValueError(f"{path} is no checkpoint of agents.reward_model.train: it cannot be read as one") from error
-    found = saved.get("format") if isinstance(saved, dict) else None
-    if found != FORMAT:
-        raise ValueError(f"{path} is no checkpoint of agents.reward_model.train: its format is {found}, not {FORMAT}")
-    return saved
+    return read_saved(path, FORMAT, "agents.reward_model.train")
 
 
 def load_scorer(path: str | Path, device: str = "cpu") -> Scorer:

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 
 from agents.evaluation import evaluate, evaluation_env
-from agents.files import replacing
+from agents.files import read_saved, replacing
 from agents.runs import Evaluations
 from agents.transformer.agent import PolicyAgent
 from agents.transformer.distributed import ALONE, World
@@ -117,14 +117,7 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
         FileNotFoundError: no such file.
         ValueError: it is no checkpoint of this trainer.
     """
-    try:
-        saved = torch.load(path, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError) as error:
-        raise ValueError(f"{path} is no checkpoint of agents.transformer.train: it cannot be read as one") from error
-    found = saved.get("format") if isinstance(saved, dict) else None
-    if found != FORMAT:
-        raise ValueError(f"{path} is no checkpoint of agents.transformer.train: its format is {found}, not {FORMAT}")
-    return saved
+    return read_saved(path, FORMAT, "agents.transformer.train")
 
 
 def load_into(policy: Policy, path: str | Path, config: dict[str, Any]) -> None:

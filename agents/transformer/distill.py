@@ -28,7 +28,7 @@ from agents.transformer.batch import places
 from agents.transformer.checkpoints import Checkpoints, load_policy
 from agents.transformer.networks import check_network, describe, folder_of, make_policy
 from agents.transformer.policy import Policy
-from agents.transformer.pretrain import reference_windows
+from agents.transformer.pretrain import reference_windows, text_columns
 from agents.transformer.rollout import Writer
 from agents.transformer.sampling import Sampling
 from agents.transformer.schedules import learning_rate
@@ -154,9 +154,7 @@ def references(task: Task, count: int, seed: int, device: torch.device) -> Texts
     rng = np.random.default_rng([seed, 1])
     while True:
         tokens, lengths = (each.to(device) for each in reference_windows(task, rng, count))
-        columns = torch.arange(tokens.shape[1], device=device)
-        chosen = (columns >= task.prompt_length) & (columns < task.prompt_length + lengths[:, None])
-        yield tokens, *chosen.nonzero(as_tuple=True)
+        yield tokens, *text_columns(tokens, lengths, task.prompt_length)
 
 
 def written(writer: Writer) -> Texts:
@@ -183,8 +181,8 @@ def lessons(student: Policy, teacher: Policy, texts: Texts, args: DistillArgs) -
             group["lr"] = learning_rate(args.learning_rate, update, args.updates, "linear")
         windows, rows, columns = next(texts)
         with torch.no_grad():
-            wanted, _ = teacher.heads(teacher.hidden(windows)[rows, columns])
-        said, _ = student.heads(student.hidden(windows)[rows, columns])
+            wanted, _ = teacher.heads(teacher.outputs(windows, rows, columns))
+        said, _ = student.heads(student.outputs(windows, rows, columns))
         loss = divergence(said, wanted, args.divergence, args.temperature).mean()
         if not torch.isfinite(loss):
             raise FloatingPointError(f"the loss is {float(loss)} in update {update}")

@@ -20,7 +20,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from agents.transformer.layout import Compact
-from agents.transformer.model import Block, DecoderConfig, rotations
+from agents.transformer.model import Block, DecoderConfig, initialise, rotations
 from agents.transformer.policy import Policy
 
 
@@ -100,17 +100,3 @@ def bidirectional(blocks: nn.ModuleList, x: Tensor, seen: Tensor, rotation: Tens
         attended = F.scaled_dot_product_attention(q, k, v, attn_mask=mask)
         x = block.add(x, attended.transpose(1, 2).flatten(2))
     return x
-
-
-def initialise(network: nn.Module, layers: int) -> None:
-    """As a :class:`~agents.transformer.model.Decoder`: GPT-2's deviations, values of 0."""
-    for module in network.modules():
-        if isinstance(module, (nn.Linear, nn.Embedding)):
-            nn.init.normal_(module.weight, std=0.02)
-        if isinstance(module, nn.Linear):
-            nn.init.zeros_(module.bias)
-    for module in network.modules():
-        if isinstance(module, Block):
-            for last in (module.output, module.mlp[-1]):
-                nn.init.normal_(last.weight, std=0.02 / (2 * layers) ** 0.5)
-    nn.init.zeros_(network.value.weight)

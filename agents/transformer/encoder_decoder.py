@@ -6,9 +6,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from agents.transformer.encoder import EncoderConfig, bidirectional, initialise
+from agents.transformer.encoder import EncoderConfig, bidirectional
 from agents.transformer.layout import Compact
-from agents.transformer.model import Block, rotations
+from agents.transformer.model import Block, initialise, rotations
 from agents.transformer.policy import Cache, Policy
 
 

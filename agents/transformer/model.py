@@ -67,18 +67,7 @@ class Decoder(Policy):
         self.value = nn.Linear(config.width, 1)
         if self.position is None:
             self.register_buffer("rotation", rotations(config.columns, config.width // config.heads), persistent=False)
-        self.apply(self._initialise)
-        nn.init.zeros_(self.value.weight)  # no opinion is better than a random one: it would move the first policies
-
-    def _initialise(self, module: nn.Module) -> None:
-        """GPT-2's: normal with deviation 0.02, less for what each layer adds to the sum."""
-        if isinstance(module, (nn.Linear, nn.Embedding)):
-            nn.init.normal_(module.weight, std=0.02)
-        if isinstance(module, nn.Linear):
-            nn.init.zeros_(module.bias)
-        if isinstance(module, Block):
-            for last in (module.output, module.mlp[-1]):
-                nn.init.normal_(last.weight, std=0.02 / (2 * self.config.layers) ** 0.5)
+        initialise(self, config.layers)
 
     def hidden(self, tokens):
         rows, columns = (torch.arange(size, device=tokens.device) for size in tokens.shape)
@@ -217,6 +206,23 @@ class KeyValueCache(Cache):
         units = int(places.max()) // self.unit + 1
         output = self.model.step(tokens, places, self.keys, self.values, min(units * self.unit, self.columns))
         return output.clone() if self.model.compiled else output  # the next graph writes over it
+
+
+def initialise(network: nn.Module, layers: int) -> None:
+    """GPT-2's: normal with deviation 0.02, less for what each of the ``layers`` adds to the sum; values of 0, since no
+    opinion is better than a random one: it would move the first policies."""
+
+    def draw(module: nn.Module) -> None:
+        if isinstance(module, (nn.Linear, nn.Embedding)):
+            nn.init.normal_(module.weight, std=0.02)
+        if isinstance(module, nn.Linear):
+            nn.init.zeros_(module.bias)
+        if isinstance(module, Block):
+            for last in (module.output, module.mlp[-1]):
+                nn.init.normal_(last.weight, std=0.02 / (2 * layers) ** 0.5)
+
+    network.apply(draw)
+    nn.init.zeros_(network.value.weight)
 
 
 def rotations(columns: int, size: int, base: float = 10_000.0) -> Tensor:

@@ -63,12 +63,17 @@ def reference_batches(
 
 def likelihood_loss(policy: Policy, tokens: Tensor, lengths: Tensor, prompt_length: int) -> Tensor:
     """Mean negative log-likelihood, in nats, of the text tokens of windows (B, C), ``lengths`` (B,) each."""
-    columns = torch.arange(tokens.shape[1], device=tokens.device)
-    chosen = (columns >= prompt_length) & (columns < prompt_length + lengths[:, None])  # (B, C)
-    rows, columns = chosen.nonzero(as_tuple=True)
+    rows, columns = text_columns(tokens, lengths, prompt_length)
     with policy.autocast():
         logits, _ = policy.heads(policy.outputs(tokens, rows, columns))
     return F.cross_entropy(logits.float(), tokens[rows, columns + 1])
+
+
+def text_columns(tokens: Tensor, lengths: Tensor, prompt_length: int) -> tuple[Tensor, Tensor]:
+    """Rows and columns, int64 (m,), whose outputs choose the ``lengths`` (B,) text tokens of windows (B, C)."""
+    columns = torch.arange(tokens.shape[1], device=tokens.device)
+    chosen = (columns >= prompt_length) & (columns < prompt_length + lengths[:, None])  # (B, C)
+    return chosen.nonzero(as_tuple=True)
 
 
 def masked_loss(policy: Policy, tokens: Tensor, probability: float, generator: torch.Generator) -> Tensor:

@@ -130,7 +130,7 @@ class Writer:
             if support is not None:
                 columns["supports"].append(support)
             observations, rewards[step], ended[step], _, infos = self.env.step(actions.cpu().numpy())
-            self._count(rewards[step], infos)
+            self._count(rewards[step])
             self._write(actions)
             over = np.flatnonzero(ended[step])
             if len(over):
@@ -217,7 +217,7 @@ class Writer:
 
     # -- the books ---------------------------------------------------------------------------------
 
-    def _count(self, rewards: np.ndarray, infos: dict[str, Any]) -> None:
+    def _count(self, rewards: np.ndarray) -> None:
         self.returns += rewards
         for name, paid in self.env.last_reward_terms.items():
             self.terms[name] = self.terms.get(name, 0.0) + paid

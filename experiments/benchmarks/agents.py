@@ -35,7 +35,6 @@ from importlib.metadata import version
 import numpy as np
 import torch
 from stable_baselines3 import PPO
-from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.logger import Logger
 from stable_baselines3.common.torch_layers import BaseFeaturesExtractor
 from tqdm import tqdm
@@ -160,7 +159,7 @@ class SB3:
             device=setup.device,
         )
         self.model.set_logger(Logger(None, []))
-        _, self.callback = self.model._setup_learn(10**9, _Nothing())
+        _, self.callback = self.model._setup_learn(10**9)
 
     def write(self) -> None:
         model = self.model
@@ -168,11 +167,6 @@ class SB3:
 
     def learn(self) -> None:
         self.model.train()
-
-
-class _Nothing(BaseCallback):
-    def _on_step(self) -> bool:
-        return True
 
 
 class Transformers:

@@ -37,8 +37,8 @@ SETTINGS = designs.from_one_warm_start(
 )  # fmt: skip
 SETTINGS |= designs.shuffled(SETTINGS["delta"])
 SECONDS = {
-    "copy_prompt": 3, "warm_start": 40, "tuned_temperature": 8, "more_likelihood": 20,
-    "terminal": 60, "delta": 60, "constant": 60, "shuffled_time": 60, "shuffled_texts": 60,
+    "copy_prompt": 1, "warm_start": 51, "tuned_temperature": 6, "more_likelihood": 29,
+    "terminal": 86, "delta": 84, "constant": 97, "shuffled_time": 86, "shuffled_texts": 86,
 }  # fmt: skip
 SMOKE = designs.SMOKE
 PRIMARY = Comparison("delta", "terminal")

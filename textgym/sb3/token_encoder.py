@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
+
 import torch
 from gymnasium.spaces import Box, Dict, Space
 from stable_baselines3.common.torch_layers import BaseFeaturesExtractor
@@ -11,7 +13,7 @@ from torch.nn import functional as F
 from textgym.sb3.word_vectors import STD, WordVectors, put, token_table
 
 
-class TokenEncoder(BaseFeaturesExtractor):
+class TokenEncoder(BaseFeaturesExtractor, ABC):
     """Base of the encoders: ``forward(observations) -> (B, features_dim)`` float32, finite for every window.
 
     Observations are token ids ``(B, L)`` in 0..PAD of any dtype (SB3 passes float32, exact up to 2**24), or a dict that
@@ -42,9 +44,9 @@ class TokenEncoder(BaseFeaturesExtractor):
         tokens = observations["tokens"] if isinstance(observations, dict) else observations
         return self.encode(tokens.long())
 
+    @abstractmethod
     def encode(self, tokens: Tensor) -> Tensor:
         """Token ids ``(B, L)`` int64 -> features ``(B, features_dim)``."""
-        raise NotImplementedError
 
     def write_position(self, tokens: Tensor) -> Tensor:
         """The column of the next token, ``(B,)`` int64 in 0..L; L when the window is full."""
