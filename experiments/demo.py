@@ -3,7 +3,7 @@
 Does paying the same true score at once beat paying it at the end (``suite/dense_vs_sparse.py``), and what does a
 constant reward do (``suite/constant_reward.py``)? Two one-thread processes work side by side. Killed and started again,
 it goes on where it was. Everything is written to one folder: a figure of true score against tokens with every curve, a
-report whose first line says which lines were beaten, the records and the runs themselves.
+short report whose first line says which lines were beaten, the report of the experiments, the records and the runs.
 """
 
 from __future__ import annotations
@@ -16,7 +16,9 @@ from pathlib import Path
 import numpy as np
 
 from agents.cli import command_line
+from agents.files import replacing
 from experiments import launch, plots, records, registry, report
+from experiments.analysis import Analysis
 from experiments.records import Record
 from experiments.registry import QUICK_SEEDS, Experiment
 from textgym.errors import whole_number
@@ -25,6 +27,11 @@ SHOWN = "dense_vs_sparse"
 PANEL = "spelling"
 REWARDS = {"delta": "paid at once (delta)", "terminal": "paid at the end (terminal)"}
 COLUMNS = {"greedy": "Greedy", "sampled": "Sampled"}
+VIEWS = {  # of the figure: panel, column -> title
+    ("copy", "greedy"): "Copy, from nothing: greedy",
+    ("spelling", "greedy"): "Spelling, after a warm start: greedy",
+    ("spelling", "sampled"): "Spelling, after a warm start: sampled",
+}
 
 
 @dataclass
@@ -56,20 +63,23 @@ def demo(args: DemoArgs) -> None:
     for experiment in chosen:
         records.read_experiment(args.folder / "records", experiment, partial=True)
     launch.run_all(chosen, args.folder, agent=None, jobs=args.jobs, launcher="local", progress=True)
-    (shown,) = (experiment for experiment in chosen if experiment.name == SHOWN)
-    found = records.read_experiment(args.folder / "records", shown)
-    said = f"{verdict(found)} All of it is in `{args.folder}`: figure.png, report.html, report.md, records, runs."
-    written = report.write(chosen, args.folder, first=said)
-    print(said, examples(args.folder, shown), sep="\n\n")
-    for path in (draw(shown, found, args.folder), *written):
+    every = {e.name: Analysis(e, records.read_experiment(args.folder / "records", e)) for e in chosen}
+    figure = draw(every[SHOWN].experiment, every[SHOWN].records, args.folder)
+    text = page(every, args.folder)
+    with replacing(args.folder / "demo.md") as file:
+        file.write(text.encode())
+    print(text)
+    for path in (figure, args.folder / "demo.md", *report.write(chosen, args.folder)):
         print(path)
 
 
-def lines(found: Sequence[Record], column: str) -> dict[str, float]:
+def lines(found: Sequence[Record], column: str, panel: str = PANEL) -> dict[str, float]:
     """The true scores that training is held against, on the same episodes: name -> height."""
-    copied = _of(found, "copy_prompt")
+    copied = {"copy-the-prompt": _of(found, "copy_prompt", panel)[0].last("greedy")}
+    if panel != PANEL:
+        return copied  # it begins with nothing
     begun = [run.curve(column)[0] for reward in REWARDS for run in _of(found, reward)]
-    return {"copy-the-prompt": copied[0].last("greedy"), "the warm start": float(np.mean(begun))}
+    return {**copied, "the warm start": float(np.mean(begun))}
 
 
 def verdict(found: Sequence[Record]) -> str:
@@ -94,51 +104,75 @@ def draw(experiment: Experiment, found: Sequence[Record], folder: Path) -> Path:
     matplotlib.use("Agg")
     import matplotlib.pyplot as plt
 
-    figure, panels = plt.subplots(1, 2, figsize=(11, 4.5), layout="constrained", sharey=True)
-    for axes, (column, title) in zip(panels, COLUMNS.items(), strict=True):
+    figure, views = plt.subplots(1, len(VIEWS), figsize=(4.6 * len(VIEWS), 4.5), layout="constrained")
+    views[1].sharey(views[2])
+    for axes, ((panel, column), title) in zip(views, VIEWS.items(), strict=True):
         for reward, label in REWARDS.items():
             colour, dashes, marker = plots.KNOWN[reward]
-            for run in _of(found, reward):
+            for run in _of(found, reward, panel):
                 look = {"color": colour, "linestyle": dashes, "marker": marker, "markersize": 3, "label": label}
                 axes.plot(run.tokens, run.curve(column), **look)
-        for (name, height), dashes in zip(lines(found, column).items(), (":", "-."), strict=True):
+        for (name, height), dashes in zip(lines(found, column, panel).items(), (":", "-."), strict=False):
             axes.axhline(height, color="black", linestyle=dashes, linewidth=1, label=name)
         axes.set_title(title)
         axes.set_xlabel("tokens of reinforcement learning")
         axes.grid(alpha=0.3)
-    panels[0].set_ylabel("true score (character accuracy)")
-    handles, labels = panels[0].get_legend_handles_labels()
+    views[0].set_ylabel("true score (character accuracy)")
+    handles, labels = views[1].get_legend_handles_labels()
     unique = dict(zip(labels, handles, strict=True))
-    panels[0].legend(unique.values(), unique.keys(), frameon=False, loc="lower right")
-    settings = experiment.settings[f"{PANEL}/delta"]
-    figure.suptitle(f"{settings['env']}: {settings['eval_episodes']} fixed validation episodes, every run drawn")
+    figure.legend(unique.values(), unique.keys(), frameon=False, loc="outside lower center", ncols=len(unique))
+    envs = " and ".join(experiment.settings[f"{panel}/delta"]["env"] for panel in ("copy", PANEL))
+    figure.suptitle(f"SB3 PPO on {envs}: fixed validation episodes, every run drawn")
     path = folder / "figure.png"
     figure.savefig(path, dpi=120)
     plt.close(figure)
     return path
 
 
-def examples(folder: Path, experiment: Experiment, count: int = 6) -> str:
-    """What the last agents of the first seed make of some prompts, a Markdown table."""
-    from agents.evaluation import evaluate, load_agent
-
-    env = experiment.settings[f"{PANEL}/delta"]["env"]
-    written = {}
-    for run in experiment.runs():
-        panel, _, arm = run.arm.rpartition("/")
-        if panel == PANEL and arm in REWARDS and arm not in written:
-            agent, _ = load_agent(launch.work_folder(folder, run) / "last.zip")
-            written[arm] = evaluate(agent, env, count)
-    prompts, references = (getattr(written["delta"], name) for name in ("prompts", "references"))
-    columns = [prompts, [each[0] for each in references], *(each.texts for each in written.values())]
-    table = ["| prompt | reference | " + " | ".join(written) + " |", "|---" * (2 + len(written)) + "|"]
-    for row in zip(*columns, strict=True):
-        table.append("| " + " | ".join("`" + cell.replace("|", "¦").replace("`", "'") + "`" for cell in row) + " |")
-    return "\n".join(table)
+ABOUT = """\
+Right, SB3 PPO on {of_delta[env]}: {of_delta[steps]:,} tokens a run after {of_delta[warm_start]:,} updates of
+likelihood. Left, {of_copy[env]}: {of_copy[steps]:,} tokens from nothing; there copying the prompt is the answer.
+Both rewards pay the same true score, and at discount 1 have the same return; `delta` pays it character by character,
+`terminal` at the end. Greedy: the likeliest character each time; sampled: as PPO trains it. The curves of spelling
+begin after the tokens from which the critic alone learns. Scores are of the last agents on {of_delta[eval_episodes]}
+fixed validation episodes. {seeds} seeds a reward show what happened, not what would happen again: no claim of
+significance."""
 
 
-def _of(found: Sequence[Record], arm: str) -> list[Record]:
-    return [record for record in found if record.arm == f"{PANEL}/{arm}"]
+def page(every: dict[str, Analysis], folder: Path) -> str:
+    """demo.md, of what the records of each experiment say."""
+    shown = every[SHOWN]
+    found = shown.records
+    of_delta, of_copy = (shown.experiment.settings[f"{panel}/delta"] for panel in (PANEL, "copy"))
+    kept = "figure.png, demo.md, report.html, report.md, records, work"
+    text = [
+        f"{verdict(found)} All of it is in `{folder}`: {kept}.",
+        "",
+        "![true score against tokens](figure.png)",
+        "",
+        ABOUT.format(of_delta=of_delta, of_copy=of_copy, seeds=len(_of(found, "delta"))),
+        "",
+        "| reward | seed | greedy: warm start | last | sampled: warm start | last |",
+        "|---|---|---|---|---|---|",
+    ]
+    for reward in REWARDS:
+        for run in _of(found, reward):
+            ends = [run.curve(column)[at] for column in COLUMNS for at in (0, -1)]
+            text.append(f"| {reward} | {run.seed} | {' | '.join(f'{score:.3f}' for score in ends)} |")
+    caption, titles, rows = report.samples(shown, PANEL, tuple(REWARDS))
+    titles = ["warm start" if title == "before" else title for title in titles]
+    text += ["", f"{caption}:", "", "| " + " | ".join(titles) + " |", "|" + "---|" * len(titles)]
+    text += ["| " + " | ".join(row) + " |" for row in rows]
+    text += ["", "The questions that were declared beforehand, with all controls in report.md and report.html:", ""]
+    text += [f"- {name}: {analysis.experiment.question} {analysis.verdict()}" for name, analysis in every.items()]
+    runs = [run for analysis in every.values() for run in analysis.records]
+    seconds = sum(run.header["seconds"] for run in runs)
+    text += ["", f"{report.sources(_of(found, 'delta'))} The {len(runs)} runs took {seconds:.0f} s added up."]
+    return "\n".join(text) + "\n"
+
+
+def _of(found: Sequence[Record], arm: str, panel: str = PANEL) -> list[Record]:
+    return [record for record in found if record.arm == f"{panel}/{arm}"]
 
 
 if __name__ == "__main__":

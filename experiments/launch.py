@@ -66,6 +66,7 @@ def make(run: Run, folder: Path, start: bytes | None, given: dict[str, Any], wan
         "policy": None if checkpoint is None else arms.policy_digest(checkpoint),
         "config": config,
         "seconds": round(time.monotonic() - began, 1),
+        **({} if outcome.samples is None else {"samples": outcome.samples}),
     }
     return Made(header, outcome.evaluations, checkpoint.read_bytes() if checkpoint and wanted else None)
 
@@ -104,7 +105,7 @@ def run_all(
                     failed[run.id] = f"{run.experiment} {run.name}: {run.init.name}, which it starts from, has failed"
                     continue
                 start = None if run.init is None else _checkpoint(folder, run.init).read_bytes()
-                going[submit(make, run, work_folder(folder, run), start, given[run.experiment], run.id in wanted)] = run
+                going[submit(make, run, _work(folder, run), start, given[run.experiment], run.id in wanted)] = run
             time.sleep(0.05)
             for future in [future for future in going if future.done()]:
                 run = going.pop(future)
@@ -134,7 +135,7 @@ def _with_starts(runs: Sequence[Run], folder: Path) -> list[Run]:
     return list(found.values())
 
 
-def work_folder(folder: Path, run: Run) -> Path:
+def _work(folder: Path, run: Run) -> Path:
     """The folder of a run: with other settings it is another one."""
     return folder / "work" / run.experiment / f"{run.name}-{run.id}"
 
@@ -169,7 +170,7 @@ def _keep(folder: Path, run: Run, made: Made) -> None:
 def _share(folder: Path, run: Run) -> float:
     """How much of a run is done, by its trainer's last evaluation; 0 where that is not known."""
     try:
-        table = (work_folder(folder, run) / "evaluations.csv").read_text().splitlines()
+        table = (_work(folder, run) / "evaluations.csv").read_text().splitlines()
         return min(1.0, float(table[-1].split(",")[1]) / run.settings["steps"])
     except (OSError, IndexError, ValueError, KeyError, ZeroDivisionError):
         return 0.0

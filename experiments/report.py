@@ -17,6 +17,9 @@ from experiments.records import SUFFIX, Record, read_experiment
 from experiments.registry import FIRST_SEED, Experiment, arm_of
 from experiments.scores import mean_greedy
 
+Table = tuple[str, list[str], list[list[str]]]
+"""Caption, titles, rows."""
+
 
 @dataclass(frozen=True)
 class Section:
@@ -24,18 +27,17 @@ class Section:
 
     experiment: Experiment
     verdict: str
-    tables: list[tuple[str, list[str], list[list[str]]]]  # caption, titles, rows
+    tables: list[Table]
     figures: list[Path]  # .svg
     notes: list[str]
     files: list[str] = field(default_factory=list)
 
 
-def write(experiments: Sequence[Experiment], folder: Path, *, partial: bool = False, first: str = "") -> list[Path]:
+def write(experiments: Sequence[Experiment], folder: Path, *, partial: bool = False) -> list[Path]:
     """report.md, report.html and figures/ in ``folder``, from its records/.
 
     Args:
         partial: see :func:`~experiments.records.read_experiment`.
-        first: the first line of both pages.
 
     Raises:
         RecordError: records that cannot be used, all of them by name.
@@ -46,7 +48,7 @@ def write(experiments: Sequence[Experiment], folder: Path, *, partial: bool = Fa
         if found:
             figures = plots.draw(experiment, found, folder / "figures")
             sections.append(section(experiment, found, [path for path in figures if path.suffix == ".svg"]))
-    pages = {"report.md": markdown(sections, first), "report.html": page(sections, first)}
+    pages = {"report.md": markdown(sections), "report.html": page(sections, folder)}
     for name, text in pages.items():
         with replacing(folder / name) as file:
             file.write(text.encode())
@@ -70,15 +72,16 @@ def section(experiment: Experiment, records: Sequence[Record], figures: list[Pat
         "exploratory. "
         "Collapsed: the last greedy score is below half of the run's best (exact interval of the share)."
     )
-    notes.append(_sources(records))
+    notes.append(sources(records))
     hours = sum(record.header["seconds"] for record in records) / 3600
     notes.append(f"{len(records)} runs, {hours:.2f} core-hours.")
     files = [f"{r.path.name}: id {r.header['id']}, data {r.header['fingerprint']}" for r in records]
-    tables = [_arms(analysis), _differences(analysis)]
+    tables = [_arms(analysis), _differences(analysis), *(samples(analysis, panel) for panel in analysis.panels)]
+    tables = [table for table in tables if table[2]]
     return Section(experiment, analysis.verdict(), tables, figures, notes, files)
 
 
-def _arms(analysis: Analysis) -> tuple[str, list[str], list[list[str]]]:
+def _arms(analysis: Analysis) -> Table:
     titles = [
         "arm",
         "seeds",
@@ -108,7 +111,7 @@ def _arms(analysis: Analysis) -> tuple[str, list[str], list[list[str]]]:
     return "Arms (greedy, sampled, entropy, length: means of the last evaluations)", titles, rows
 
 
-def _differences(analysis: Analysis) -> tuple[str, list[str], list[list[str]]]:
+def _differences(analysis: Analysis) -> Table:
     primary = analysis.experiment.primary
     titles = ["comparison", "difference", "95 %", "p", "pairs", "P(better)"]
     rows = []
@@ -127,12 +130,36 @@ def _differences(analysis: Analysis) -> tuple[str, list[str], list[list[str]]]:
     return f"Differences to {primary.control}, by seed", titles, rows
 
 
+def samples(analysis: Analysis, panel: str, arms: Sequence[str] | None = None) -> Table:
+    """Texts of the runs with the first seed, where their records have some.
+
+    Args:
+        panel: "" where there are none.
+        arms: names without panels; None: all of the panel.
+    """
+    chosen = [arm for arm in analysis.panels[panel] if arms is None or arm_of(arm) in arms]
+    found = [run for arm in chosen for run in analysis.runs(arm)[:1] if "samples" in run.header]
+    texts = [run.header["samples"] for run in found]
+    columns = [texts[0][name] for name in ("prompt", "reference", "before")] if texts else []
+    columns += [each["after"] for each in texts]
+    rows = [[_code(text) for text in row] for row in zip(*columns, strict=True)]
+    seed = f"seed {found[0].seed}" if found else "no seed"
+    caption = f"Texts{f' ({panel})' if panel else ''} before and after training, {seed}, the likeliest tokens"
+    return caption, ["prompt", "reference", "before", *(arm_of(run.arm) for run in found)], rows
+
+
+def _code(text: str) -> str:
+    """A text as code in a cell of a table."""
+    text = "".join(c if c.isprintable() else " " for c in text).replace("|", "¦").replace("`", "'")
+    return f"`{text}`" if text else ""
+
+
 def _mean(values) -> str:
     given = [value for value in values if np.isfinite(value)]
     return f"{np.mean(given):.4f}" if given else ""
 
 
-def _sources(records: Sequence[Record]) -> str:
+def sources(records: Sequence[Record]) -> str:
     """Versions and data that the records name."""
     versions = {", ".join(f"{k} {v}" for k, v in (r.header["versions"] or {}).items()) for r in records}
     data = sorted({str(r.header["fingerprint"]) for r in records if r.header["fingerprint"]})
@@ -147,10 +174,9 @@ INTRODUCTION = (
 )
 
 
-def markdown(sections: Sequence[Section], first: str = "") -> str:
+def markdown(sections: Sequence[Section]) -> str:
     """The report as Markdown, figures beside it."""
-    lines = [first, ""] if first else []
-    lines += ["# Experiments", "", INTRODUCTION, ""]
+    lines = ["# Experiments", "", INTRODUCTION, ""]
     lines += [f"- [{s.experiment.name}](#{s.experiment.name}): {s.verdict}" for s in sections]
     for each in sections:
         lines += ["", f"## {each.experiment.name}", "", each.experiment.page, "", each.verdict, ""]
@@ -173,12 +199,12 @@ padding-left: .8rem; } pre { white-space: pre-wrap; font: inherit; } details { f
 """
 
 
-def page(sections: Sequence[Section], first: str = "") -> str:
+def page(sections: Sequence[Section], folder: Path) -> str:
     """The report as one HTML page that needs no other file."""
     parts = [
         "<!doctype html><html lang='en'><meta charset='utf-8'><title>Experiments</title>",
         f"<meta name='viewport' content='width=device-width'><style>{STYLE}</style><h1>Experiments</h1>",
-        f"<p>{_inline(first)}</p><p>{_inline(INTRODUCTION)}</p><ul>",
+        f"<p>{_inline(INTRODUCTION)}</p><ul>",
         *(f"<li><a href='#{s.experiment.name}'>{s.experiment.name}</a>: {_inline(s.verdict)}</li>" for s in sections),
         "</ul>",
     ]

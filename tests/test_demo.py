@@ -14,9 +14,9 @@ from experiments.records import Record, RecordError, read_experiment  # noqa: E4
 from experiments.registry import load  # noqa: E402
 
 
-def record(arm, seed, scores):
+def record(arm, seed, scores, panel="spelling"):
     rows = [{"tokens": 100 * i, "greedy": score, "sampled": score / 2} for i, score in enumerate(scores)]
-    return Record(None, {"arm": f"spelling/{arm}", "seed": seed}, rows)
+    return Record(None, {"arm": f"{panel}/{arm}", "seed": seed}, rows)
 
 
 FOUND = [
@@ -25,7 +25,8 @@ FOUND = [
     record("delta", 2, (0.5, 0.6)),
     record("terminal", 1, (0.5, 0.4)),
     record("terminal", 2, (0.5, 0.72)),
-    Record(None, {"arm": "copy/delta", "seed": 1}, [{"tokens": 0, "greedy": 0.1, "sampled": 0.1}]),
+    record("copy_prompt", 1, (1.0,), "copy"),
+    record("delta", 1, (0.1, 0.9), "copy"),
 ]
 
 
@@ -41,6 +42,7 @@ def test_the_verdict_names_each_line_for_each_reward():
 
 def test_the_warm_start_is_where_reinforcement_learning_begins():
     assert lines(FOUND, "sampled") == {"copy-the-prompt": 0.65, "the warm start": 0.25}
+    assert lines(FOUND, "greedy", "copy") == {"copy-the-prompt": 1.0}
 
 
 def test_the_figure_is_drawn(tmp_path):
@@ -59,16 +61,20 @@ def test_all_of_it_runs_and_a_second_time_only_the_report_is_made(tmp_path, monk
     args = DemoArgs(folder=tmp_path / "demo", smoke=True)
     demo(args)
     said = capsys.readouterr().out
-    first = (args.folder / "report.md").read_text().splitlines()[0]
-    assert first == said.splitlines()[0] and "copy-the-prompt" in first and str(args.folder) in first
-    assert "the warm start" in (args.folder / "report.html").read_text()
-    assert len(re.findall(r"^\| `", said, flags=re.M)) == 6  # texts of the last agents
+    written = (args.folder / "demo.md").read_text()
+    assert said.startswith(written)
+    first = written.splitlines()[0]
+    assert "copy-the-prompt" in first and "the warm start" in first and str(args.folder) in first
+    assert "no claim of significance" in written and "exploratory" in written
+    titles = next(line for line in written.splitlines() if line.startswith("| prompt"))
+    assert titles == "| prompt | reference | warm start | terminal | delta |"
+    assert len(re.findall(r"^\| `", written, flags=re.M)) == 6  # texts before and after
     assert (args.folder / "figure.png").stat().st_size > 10_000
     for name in ("dense_vs_sparse", "constant_reward"):
         assert f"## {name}" in (args.folder / "report.md").read_text()
         assert read_experiment(args.folder / "records", load(name).tiny())
     monkeypatch.setattr(launch, "make", lambda *_: pytest.fail("it has a record"))
     demo(args)
-    assert first in capsys.readouterr().out
+    assert capsys.readouterr().out == said
     with pytest.raises(RecordError, match="of another run"):
         demo(DemoArgs(folder=args.folder))

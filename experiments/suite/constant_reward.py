@@ -30,7 +30,7 @@ SETTINGS = {
     "centred": {**WORLD, "reward": "centred"},
     **{f"rank_{rank}": {**WORLD, "reward": "target", "rank": rank} for rank in (2, 3, 5, 10, 50)},
 }
-SECONDS = dict.fromkeys(SETTINGS, 3)
+SECONDS = dict.fromkeys(SETTINGS, 1)
 SMOKE = {WORLD["agent"]: {"steps": 200, "size": 50}}
 PRIMARY = Comparison("constant", "centred", expect="less")
 COLUMNS = {"entropy": "entropy (nats)", "greedy": "the target is the likeliest token"}

@@ -17,7 +17,7 @@ from experiments import designs, scores
 from experiments.registry import Comparison
 
 TAGS = ("sb3", "quick", "published")
-BUDGET = 40_000
+BUDGET = 61_440
 SEEDS = 10
 REWARDS = {
     "terminal": "terminal",
@@ -40,7 +40,7 @@ SETTINGS = {
         **{arm: {"agent": "sb3", "algo": "ppo", "reward": reward, **of_task} for arm, reward in REWARDS.items()},
     }.items()
 }
-SECONDS = {arm: 2 if arm.endswith(("prompt", "random")) else 12 if "copy/" in arm else 45 for arm in SETTINGS}
+SECONDS = {arm: 1 if arm.endswith(("prompt", "random")) else 7 if "copy/" in arm else 40 for arm in SETTINGS}
 SMOKE = designs.SMOKE
 PRIMARY = Comparison("delta", "terminal")
 score = scores.mean_greedy
