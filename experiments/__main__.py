@@ -1,4 +1,4 @@
-"""``python -m experiments list | run | report | plot``."""
+"""``python -m experiments list | run | report | plot | readme``."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 import tyro
 
 from agents.cli import Spec, command_line
-from experiments import launch, records, registry
+from experiments import launch, measurements, records, registry
 from textgym.errors import whole_number
 
 FOLDER = Path("runs/experiments")
@@ -27,13 +27,13 @@ class Run:
     """Make the runs that have no record yet, then write the report."""
 
     what: tyro.conf.Positional[str]
-    """An experiment, a tag, "all", or "smoke": all of them, tiny."""
+    """An experiment, a tag, "all", "smoke": all of them, tiny; or "benchmarks", which want a quiet machine."""
     agent: str | None = None
     """Only the arms of this agent: sb3, transformer, ..."""
     seeds: int | None = None
     """Seeds 1 .. N instead of the experiment's own number."""
     jobs: int = field(default_factory=lambda: min(2, os.cpu_count() or 1))
-    """Runs at the same time, each of one thread."""
+    """Runs at the same time, each of one thread. Benchmarks are measured one after the other, whatever it says."""
     launcher: Literal["local", "ray"] = "local"
     """Where runs are made: processes of this machine, or Ray."""
     folder: Path | None = None
@@ -42,6 +42,10 @@ class Run:
     """mine: the reward to be compared with all controls, as pkg.module:MyReward, a name or JSON."""
     env: str | None = None
     """mine: the environment's id."""
+    smoke: bool = False
+    """Tiny: does it run here?"""
+    again: bool = False
+    """benchmarks: measure also what has a record; it is kept, and the newest is shown."""
     dry: bool = False
     """Only say what would be run."""
     progress: bool = True
@@ -53,7 +57,7 @@ class Report:
     """Write the report (report.md, report.html, figures/) from records alone."""
 
     what: tyro.conf.Positional[tuple[str, ...]] = ()
-    """Experiments or tags; by default those that have records."""
+    """Experiments or tags, "benchmarks"; by default those that have records."""
     folder: Path = FOLDER
     """Has records/; the report goes there."""
     seeds: int | None = None
@@ -91,6 +95,9 @@ def list_experiments(args: List) -> None:
         hours = sum(run.seconds for run in runs) / 3600
         print(f"{name}  [{', '.join(experiment.tags)}]  {len(runs)} runs, {experiment.seeds} seeds, {hours:.2f} core-h")
         print(f"    {experiment.question}")
+    print("benchmarks  one after the other, on a quiet machine")
+    for name in measurements.BENCHMARKS:
+        print(f"    {name}: {measurements.question(name)}")
 
 
 def run(args: Run) -> None:
@@ -98,8 +105,13 @@ def run(args: Run) -> None:
         if getattr(args, name) is not None:
             whole_number(name, getattr(args, name), 1)
     given = {name: getattr(args, name) for name in ("reward", "env") if getattr(args, name) is not None}
+    if args.what == measurements.FOLDER:
+        measure(args)
+        return
     chosen = registry.select(args.what, args.seeds, **given)
-    folder = args.folder or (SMOKE if args.what == "smoke" else FOLDER)
+    if args.smoke:
+        chosen = [experiment.tiny() for experiment in chosen]
+    folder = args.folder or (SMOKE if args.smoke or args.what == "smoke" else FOLDER)
     runs = [run for experiment in chosen for run in experiment.runs(args.agent)]
     if not runs:
         agents = sorted({str(arm["agent"]) for experiment in chosen for arm in experiment.settings.values()})
@@ -118,14 +130,25 @@ def run(args: Run) -> None:
     _report(chosen, folder, partial=args.agent is not None)
 
 
+def measure(args: Run) -> None:
+    """``run benchmarks``."""
+    folder = args.folder or (SMOKE if args.smoke else FOLDER)
+    if args.dry:
+        print("\n".join(f"{name}: {measurements.question(name)}" for name in measurements.BENCHMARKS))
+        return
+    measurements.measure_all(folder, smoke=args.smoke, again=args.again)
+    _report([], folder, partial=False, benchmarks=True)
+
+
 def report(args: Report) -> None:
-    _report(_chosen(args), args.folder, args.partial)
+    benchmarks = measurements.FOLDER in (args.what or records.experiments_in(args.folder / "records"))
+    _report(_chosen(args), args.folder, args.partial, benchmarks)
 
 
-def _report(chosen: list[registry.Experiment], folder: Path, partial: bool) -> None:
+def _report(chosen: list[registry.Experiment], folder: Path, partial: bool, benchmarks: bool = False) -> None:
     from experiments import report
 
-    for path in report.write(chosen, folder, partial=partial):
+    for path in report.write(chosen, folder, partial=partial, benchmarks=benchmarks):
         print(path)
 
 
@@ -143,7 +166,8 @@ def _chosen(args: Report | Plot) -> list[registry.Experiment]:
     there = records.experiments_in(args.folder / "records")
     if not there:
         raise ValueError(f"there are no records in {args.folder / 'records'}: python -m experiments run ...")
-    wanted = [e.name for word in args.what for e in registry.select(word)] or there
+    words = [word for word in args.what or there if word != measurements.FOLDER]
+    wanted = [e.name for word in words for e in registry.select(word)]
     return [registry.load(name, args.seeds, **_given(args.folder / "records" / name)) for name in wanted]
 
 

@@ -13,6 +13,8 @@ import numpy as np
 from agents.files import replacing
 from experiments import plots
 from experiments.analysis import CLAIM, Analysis
+from experiments.measurements import FOLDER as BENCHMARKS
+from experiments.measurements import Measurement, newest
 from experiments.records import SUFFIX, Record, read_experiment
 from experiments.registry import FIRST_SEED, Experiment, arm_of
 from experiments.scores import mean_greedy
@@ -23,9 +25,10 @@ Table = tuple[str, list[str], list[list[str]]]
 
 @dataclass(frozen=True)
 class Section:
-    """One experiment: what both pages say."""
+    """One experiment or benchmark: what both pages say."""
 
-    experiment: Experiment
+    name: str
+    page: str  # its docstring
     verdict: str
     tables: list[Table]
     figures: list[Path]  # .svg
@@ -33,11 +36,14 @@ class Section:
     files: list[str] = field(default_factory=list)
 
 
-def write(experiments: Sequence[Experiment], folder: Path, *, partial: bool = False) -> list[Path]:
+def write(
+    experiments: Sequence[Experiment], folder: Path, *, partial: bool = False, benchmarks: bool = False
+) -> list[Path]:
     """report.md, report.html and figures/ in ``folder``, from its records/.
 
     Args:
         partial: see :func:`~experiments.records.read_experiment`.
+        benchmarks: those that have records there, too; each also has a page of its own.
 
     Raises:
         RecordError: records that cannot be used, all of them by name.
@@ -48,11 +54,22 @@ def write(experiments: Sequence[Experiment], folder: Path, *, partial: bool = Fa
         if found:
             figures = plots.draw(experiment, found, folder / "figures")
             sections.append(section(experiment, found, [path for path in figures if path.suffix == ".svg"]))
-    pages = {"report.md": markdown(sections), "report.html": page(sections, folder)}
+    measured = newest(folder / "records") if benchmarks else []
+    sections += [of_benchmark(each) for each in measured]
+    pages = {"report.md": markdown(sections), "report.html": page(sections)}
+    pages |= {f"benchmark-{each.name}.md": each.page() for each in measured}
     for name, text in pages.items():
         with replacing(folder / name) as file:
             file.write(text.encode())
     return [folder / name for name in pages]
+
+
+def of_benchmark(measured: Measurement) -> Section:
+    """What the newest record of a benchmark says."""
+    tables = [(table.caption, [title for title, _ in table.columns], table.cells()) for table in measured.tables]
+    page = measured.record.header["page"]
+    files = [f"{BENCHMARKS}/{measured.record.path.name}"]
+    return Section(f"benchmark-{measured.name}", page, measured.about, tables, [], [], files)
 
 
 def section(experiment: Experiment, records: Sequence[Record], figures: list[Path]) -> Section:
@@ -75,10 +92,11 @@ def section(experiment: Experiment, records: Sequence[Record], figures: list[Pat
     notes.append(sources(records))
     hours = sum(record.header["seconds"] for record in records) / 3600
     notes.append(f"{len(records)} runs, {hours:.2f} core-hours.")
-    files = [f"{r.path.name}: id {r.header['id']}, data {r.header['fingerprint']}" for r in records]
+    of_run = "{0.path.parent.name}/{0.path.name}: id {0.header[id]}, data {0.header[fingerprint]}"
+    files = [of_run.format(record) for record in records]
     tables = [_arms(analysis), _differences(analysis), *(samples(analysis, panel) for panel in analysis.panels)]
     tables = [table for table in tables if table[2]]
-    return Section(experiment, analysis.verdict(), tables, figures, notes, files)
+    return Section(experiment.name, experiment.page, analysis.verdict(), tables, figures, notes, files)
 
 
 def _arms(analysis: Analysis) -> Table:
@@ -177,16 +195,16 @@ INTRODUCTION = (
 def markdown(sections: Sequence[Section]) -> str:
     """The report as Markdown, figures beside it."""
     lines = ["# Experiments", "", INTRODUCTION, ""]
-    lines += [f"- [{s.experiment.name}](#{s.experiment.name}): {s.verdict}" for s in sections]
+    lines += [f"- [{s.name}](#{s.name}): {s.verdict}" for s in sections]
     for each in sections:
-        lines += ["", f"## {each.experiment.name}", "", each.experiment.page, "", each.verdict, ""]
+        lines += ["", f"## {each.name}", "", each.page, "", each.verdict, ""]
         lines += [f"![{path.stem}](figures/{path.with_suffix('.png').name})\n" for path in each.figures]
         for caption, titles, rows in each.tables:
             lines += [f"{caption}:", "", "| " + " | ".join(titles) + " |", "|" + "---|" * len(titles)]
             lines += ["| " + " | ".join(row) + " |" for row in rows] + [""]
         lines += [note + "\n" for note in each.notes]
         lines += [f"<details><summary>Its {len(each.files)} records</summary>", ""]
-        lines += [f"- `records/{each.experiment.name}/{file}`" for file in each.files] + ["", "</details>"]
+        lines += [f"- `records/{file}`" for file in each.files] + ["", "</details>"]
     return "\n".join(lines) + "\n"
 
 
@@ -199,18 +217,18 @@ padding-left: .8rem; } pre { white-space: pre-wrap; font: inherit; } details { f
 """
 
 
-def page(sections: Sequence[Section], folder: Path) -> str:
+def page(sections: Sequence[Section]) -> str:
     """The report as one HTML page that needs no other file."""
     parts = [
         "<!doctype html><html lang='en'><meta charset='utf-8'><title>Experiments</title>",
         f"<meta name='viewport' content='width=device-width'><style>{STYLE}</style><h1>Experiments</h1>",
         f"<p>{_inline(INTRODUCTION)}</p><ul>",
-        *(f"<li><a href='#{s.experiment.name}'>{s.experiment.name}</a>: {_inline(s.verdict)}</li>" for s in sections),
+        *(f"<li><a href='#{s.name}'>{s.name}</a>: {_inline(s.verdict)}</li>" for s in sections),
         "</ul>",
     ]
     for each in sections:
         parts += [
-            f"<h2 id='{each.experiment.name}'>{each.experiment.name}</h2><pre>{_inline(each.experiment.page)}</pre>"
+            f"<h2 id='{each.name}'>{each.name}</h2><pre>{_inline(each.page)}</pre>"
         ]
         parts += [f"<p class='verdict'>{_inline(each.verdict)}</p>"]
         parts += [_svg(path) for path in each.figures]
@@ -219,7 +237,7 @@ def page(sections: Sequence[Section], folder: Path) -> str:
             body = "".join("<tr>" + "".join(f"<td>{_inline(c)}</td>" for c in row) + "</tr>" for row in rows)
             parts += [f"<p>{_inline(caption)}:</p><div class='wide'><table><tr>{head}</tr>{body}</table></div>"]
         parts += [f"<p>{_inline(note)}</p>" for note in each.notes]
-        files = "".join(f"<li>{_inline(f'records/{each.experiment.name}/{file}')}</li>" for file in each.files)
+        files = "".join(f"<li>{_inline(f'records/{file}')}</li>" for file in each.files)
         parts += [f"<details><summary>Its {len(each.files)} records</summary><ul>{files}</ul></details>"]
     return "\n".join(parts) + "\n"
 
