@@ -80,11 +80,17 @@ class Plot:
     """Leave out runs that are missing."""
 
 
+@dataclass
+class Readme:
+    """Write the table of published experiments into README.md, from their records."""
+
+
 Command = (
     Annotated[List, tyro.conf.subcommand("list")]
     | Annotated[Run, tyro.conf.subcommand("run")]
     | Annotated[Report, tyro.conf.subcommand("report")]
     | Annotated[Plot, tyro.conf.subcommand("plot")]
+    | Annotated[Readme, tyro.conf.subcommand("readme")]
 )
 
 
@@ -133,6 +139,9 @@ def run(args: Run) -> None:
 def measure(args: Run) -> None:
     """``run benchmarks``."""
     folder = args.folder or (SMOKE if args.smoke else FOLDER)
+    for name in ("agent", "seeds", "reward", "env"):
+        if getattr(args, name) is not None:
+            raise ValueError(f"benchmarks take no --{name}")
     if args.dry:
         print("\n".join(f"{name}: {measurements.question(name)}" for name in measurements.BENCHMARKS))
         return
@@ -161,6 +170,13 @@ def plot(args: Plot) -> None:
             print(path)
 
 
+def readme(args: Readme) -> None:
+    from experiments import published
+
+    published.write()
+    print(published.README)
+
+
 def _chosen(args: Report | Plot) -> list[registry.Experiment]:
     """The experiments that were asked for, with the flags that their records were made with."""
     there = records.experiments_in(args.folder / "records")
@@ -182,7 +198,7 @@ def _given(folder: Path) -> dict[str, Any]:
 
 
 def main(command: Command) -> None:
-    {List: list_experiments, Run: run, Report: report, Plot: plot}[type(command)](command)
+    {List: list_experiments, Run: run, Report: report, Plot: plot, Readme: readme}[type(command)](command)
 
 
 if __name__ == "__main__":
