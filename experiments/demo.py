@@ -98,7 +98,7 @@ def verdict(found: Sequence[Record]) -> str:
 
 
 def draw(experiment: Experiment, found: Sequence[Record], folder: Path) -> Path:
-    """figure.png: every curve, and the lines."""
+    """demo.png: every curve, and the lines."""
     import matplotlib
 
     matplotlib.use("Agg")
@@ -123,7 +123,7 @@ def draw(experiment: Experiment, found: Sequence[Record], folder: Path) -> Path:
     figure.legend(unique.values(), unique.keys(), frameon=False, loc="outside lower center", ncols=len(unique))
     envs = " and ".join(experiment.settings[f"{panel}/delta"]["env"] for panel in ("copy", PANEL))
     figure.suptitle(f"SB3 PPO on {envs}: fixed validation episodes, every run drawn")
-    path = folder / "figure.png"
+    path = folder / "demo.png"
     figure.savefig(path, dpi=120)
     plt.close(figure)
     return path
@@ -144,11 +144,11 @@ def page(every: dict[str, Analysis], folder: Path) -> str:
     shown = every[SHOWN]
     found = shown.records
     of_delta, of_copy = (shown.experiment.settings[f"{panel}/delta"] for panel in (PANEL, "copy"))
-    kept = "figure.png, demo.md, report.html, report.md, records, work"
+    kept = "demo.png, demo.md, report.html, report.md, records, work"
     text = [
         f"{verdict(found)} All of it is in `{folder}`: {kept}.",
         "",
-        "![true score against tokens](figure.png)",
+        "![true score against tokens](demo.png)",
         "",
         ABOUT.format(of_delta=of_delta, of_copy=of_copy, seeds=len(_of(found, "delta"))),
         "",

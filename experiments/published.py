@@ -1,6 +1,6 @@
 """The table of the published experiments in the README, made of their records.
 
-    python -m experiments readme
+python -m experiments readme
 """
 
 from __future__ import annotations
@@ -54,14 +54,26 @@ def committed() -> str:
     Raises:
         ValueError: it has no place for one.
     """
+    return _parts()[1].strip()
+
+
+def _parts() -> tuple[str, str, str]:
+    """The README before the table, the table, and after it."""
     text = README.read_text("utf-8")
     if text.count(BEGIN) != 1 or text.count(END) != 1:
         raise ValueError(f"{README} must have the lines {BEGIN} and {END} once each")
-    return text.partition(BEGIN)[2].partition(END)[0].strip()
+    before, _, rest = text.partition(BEGIN)
+    table, _, after = rest.partition(END)
+    return before, table, after
 
 
 def write() -> None:
-    """Put :func:`table` into the README."""
-    text, old = README.read_text("utf-8"), committed()
+    """Put :func:`table` into the README.
+
+    Raises:
+        ValueError: it has no place for it.
+        RecordError: see :func:`table`.
+    """
+    before, _, after = _parts()
     with replacing(README) as file:
-        file.write(text.replace(f"{BEGIN}\n{old}\n{END}", f"{BEGIN}\n{table()}\n{END}").encode())
+        file.write(f"{before}{BEGIN}\n{table()}\n{END}{after}".encode())

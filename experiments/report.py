@@ -227,9 +227,7 @@ def page(sections: Sequence[Section]) -> str:
         "</ul>",
     ]
     for each in sections:
-        parts += [
-            f"<h2 id='{each.name}'>{each.name}</h2><pre>{_inline(each.page)}</pre>"
-        ]
+        parts += [f"<h2 id='{each.name}'>{each.name}</h2><pre>{_inline(each.page)}</pre>"]
         parts += [f"<p class='verdict'>{_inline(each.verdict)}</p>"]
         parts += [_svg(path) for path in each.figures]
         for caption, titles, rows in each.tables:

@@ -69,7 +69,7 @@ def test_all_of_it_runs_and_a_second_time_only_the_report_is_made(tmp_path, monk
     titles = next(line for line in written.splitlines() if line.startswith("| prompt"))
     assert titles == "| prompt | reference | warm start | terminal | delta |"
     assert len(re.findall(r"^\| `", written, flags=re.M)) == 6  # texts before and after
-    assert (args.folder / "figure.png").stat().st_size > 10_000
+    assert (args.folder / "demo.png").stat().st_size > 10_000
     for name in ("dense_vs_sparse", "constant_reward"):
         assert f"## {name}" in (args.folder / "report.md").read_text()
         assert read_experiment(args.folder / "records", load(name).tiny())

@@ -17,7 +17,7 @@ import pytest
 
 import textgym
 from experiments import __main__ as command
-from experiments import analysis, arms, launch, records, registry, report
+from experiments import analysis, arms, launch, published, records, registry, report
 from experiments.records import read_experiment
 from experiments.registry import Comparison, load, names, select
 
@@ -352,8 +352,27 @@ def test_records_are_json_without_what_no_reader_knows(reported):
     assert all("NaN" not in json.dumps(row) for row in record.evaluations)
 
 
-def test_the_published_report_is_what_its_records_say(tmp_path):
-    published = Path(ROOT) / "experiments" / "published"
-    os.symlink(published / "records", tmp_path / "records")
+def test_the_published_report_and_figures_are_what_the_records_say(tmp_path):
+    from matplotlib.testing.compare import compare_images
+
+    committed = Path(ROOT) / "experiments" / "published"
+    os.symlink(committed / "records", tmp_path / "records")
     command.report(command.Report(folder=tmp_path, partial=True))
-    assert (tmp_path / "report.md").read_text() == (published / "report.md").read_text()
+    assert (tmp_path / "report.md").read_text() == (committed / "report.md").read_text()
+    drawn = {path.name for path in (tmp_path / "figures").glob("*.png")}
+    assert drawn == {path.name for path in (committed / "figures").glob("*.png")}
+    for name in drawn:  # fonts are drawn a little differently by other versions
+        assert compare_images(str(committed / "figures" / name), str(tmp_path / "figures" / name), tol=5) is None
+
+
+def test_the_table_of_the_readme_is_what_the_published_records_say(tmp_path, monkeypatch):
+    assert published.committed() == published.table()
+    monkeypatch.setattr(published, "README", tmp_path / "README.md")
+    published.README.write_text(f"before\n{published.BEGIN}\nold\n{published.END}\nafter\n")
+    command.readme(command.Readme())
+    written = published.README.read_text()
+    assert written.startswith(f"before\n{published.BEGIN}\n| question |") and written.endswith("\nafter\n")
+    assert published.committed() == published.table()
+    published.README.write_text("nothing")
+    with pytest.raises(ValueError, match="once each"):
+        command.readme(command.Readme())
