@@ -17,6 +17,7 @@ from experiments.registry import Comparison, Experiment, arm_of
 from experiments.scores import collapsed
 
 CLAIM = 10  # paired seeds; a claim on fewer is exploratory
+COUNTED = 20  # runs; a claim on how many of fewer collapse is exploratory
 
 
 @dataclass(frozen=True)

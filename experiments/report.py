@@ -12,7 +12,7 @@ import numpy as np
 
 from agents.files import replacing
 from experiments import plots
-from experiments.analysis import CLAIM, Analysis
+from experiments.analysis import CLAIM, COUNTED, Analysis
 from experiments.measurements import FOLDER as BENCHMARKS
 from experiments.measurements import Measurement, newest
 from experiments.records import SUFFIX, Record, read_experiment
@@ -87,7 +87,8 @@ def section(experiment: Experiment, records: Sequence[Record], figures: list[Pat
         "Differences are paired by seed: mean, 95 % studentised bootstrap interval, two-sided sign-flip p. Only the "
         f"primary comparison was declared beforehand; all others, and any with fewer than {CLAIM} seeds, are "
         "exploratory. "
-        "Collapsed: the last greedy score is below half of the run's best (exact interval of the share)."
+        "Collapsed: the last greedy score is below half of the run's best (exact interval of the share); of fewer than "
+        f"{COUNTED} runs that is exploratory, too."
     )
     notes.append(sources(records))
     hours = sum(record.header["seconds"] for record in records) / 3600

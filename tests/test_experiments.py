@@ -147,6 +147,37 @@ def test_arms_of_a_seed_start_from_one_warm_start(tmp_path, run):
     assert [e["greedy"] for e in same.evaluations] == [e["greedy"] for e in found["delta", 1].evaluations]
 
 
+def test_an_sb3_run_that_is_killed_goes_on_to_the_same_record(tmp_path, monkeypatch):
+    from agents.sb3.callbacks import Checkpoints
+
+    run = next(run for run in load("dense_vs_sparse").tiny().runs() if run.arm == "copy/delta")
+    run = replace(run, settings={**run.settings, "steps": 768, "evaluations": 4, "warm_start": 3, "critic_start": 8})
+    whole = arms.perform(run, tmp_path / "whole", None)
+    evaluate, killed = Checkpoints.evaluate, tmp_path / "killed"
+
+    def stop_after(last):
+        def stopping(self, model, event):
+            evaluate(self, model, event)
+            if event == last:
+                raise KeyboardInterrupt
+
+        return stopping
+
+    for event in ("warm_start", "train"):
+        with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+            patched.setattr(Checkpoints, "evaluate", stop_after(event))
+            arms.perform(run, killed, None)
+    again = arms.perform(run, killed, None)
+    for outcome in (whole, again):
+        for row in outcome.evaluations:
+            del row["wall_s"]
+    assert again.evaluations == whole.evaluations and len(whole.evaluations) == 3
+    assert again.samples == whole.samples
+    assert list(whole.samples) == ["prompt", "reference", "before", "after"]
+    assert whole.samples["before"] != whole.samples["after"]
+    assert {len(texts) for texts in whole.samples.values()} == {arms.SAMPLES}
+
+
 def test_a_run_that_fails_is_named_and_the_others_have_their_records(tmp_path, run):
     experiment = load("warm_start_and_reward").tiny()
     broken = {**experiment.settings["warm_start"], "env": "textgym/Speling-v0"}
