@@ -147,13 +147,13 @@ def processor() -> str:
 
 
 def measure_all(folder: Path, *, smoke: bool, again: bool) -> None:
-    """Each benchmark that has no record in ``folder``, or (again) every one: one after the other, nothing beside it.
+    """Each benchmark that has no such record in ``folder``, or (again) every one: one after the other.
 
     Raises:
         RecordError: there are records that cannot be used.
         RunsFailed: some benchmarks failed; the others have their records.
     """
-    there = {each.name for each in newest(folder / "records")}
+    there = {each.name for each in newest(folder / "records") if each.record.header["smoke"] == smoke}
     failed = []
     for name in BENCHMARKS:
         if name in there and not again:

@@ -130,6 +130,28 @@ def test_one_command_measures_what_has_no_record_and_reports(tmp_path, monkeypat
         measurements.measure_all(tmp_path, smoke=True, again=False)
 
 
+def test_benchmarks_run_apart_one_after_the_other_where_no_such_record_is_there(tmp_path, monkeypatch):
+    commands = []
+
+    class Done:
+        returncode = 0
+
+    def run(command, env):
+        assert env["OMP_NUM_THREADS"] == "1"
+        commands.append(command[2:])
+        return Done()
+
+    monkeypatch.setattr(measurements.subprocess, "run", run)
+    measure(tmp_path, "envs")
+    measure(tmp_path, "agents", smoke=True)
+    measurements.measure_all(tmp_path, smoke=False, again=False)
+    others = [name for name in measurements.BENCHMARKS if name != "envs"]
+    assert commands == [[f"experiments.benchmarks.{name}", "--folder", str(tmp_path)] for name in others]
+    commands.clear()
+    measurements.measure_all(tmp_path, smoke=True, again=True)
+    assert len(commands) == len(measurements.BENCHMARKS) and all(command[-1] == "--smoke" for command in commands)
+
+
 @pytest.mark.slow
 def test_every_benchmark_runs_tiny(tmp_path):
     command.run(command.Run("benchmarks", smoke=True, folder=tmp_path))
