@@ -135,8 +135,9 @@ likelihood. Left, {of_copy[env]}: {of_copy[steps]:,} tokens from nothing; there 
 Both rewards pay the same true score, and at discount 1 have the same return; `delta` pays it character by character,
 `terminal` at the end. Greedy: the likeliest character each time; sampled: as PPO trains it. The curves of spelling
 begin after the tokens from which the critic alone learns. Scores are of the last agents on {of_delta[eval_episodes]}
-fixed validation episodes. {seeds} seeds a reward show what happened, not what would happen again: no claim of
-significance."""
+fixed validation episodes.
+
+{seeds} seeds a reward show what happened, not what would happen again: no claim of significance."""
 
 
 def page(every: dict[str, Analysis], folder: Path) -> str:
