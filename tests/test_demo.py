@@ -11,7 +11,7 @@ from test_experiments import inline  # noqa: E402
 from experiments import launch  # noqa: E402
 from experiments.demo import DemoArgs, demo, draw, lines, verdict  # noqa: E402
 from experiments.records import Record, RecordError, read_experiment  # noqa: E402
-from experiments.registry import load  # noqa: E402
+from experiments.registry import load, select  # noqa: E402
 
 
 def record(arm, seed, scores, panel="spelling"):
@@ -70,9 +70,9 @@ def test_all_of_it_runs_and_a_second_time_only_the_report_is_made(tmp_path, monk
     assert titles == "| prompt | reference | warm start | terminal | delta |"
     assert len(re.findall(r"^\| `", written, flags=re.M)) == 6  # texts before and after
     assert (args.folder / "demo.png").stat().st_size > 10_000
-    for name in ("dense_vs_sparse", "constant_reward"):
-        assert f"## {name}" in (args.folder / "report.md").read_text()
-        assert read_experiment(args.folder / "records", load(name).tiny())
+    for experiment in select("quick"):
+        assert f"## {experiment.name}" in (args.folder / "report.md").read_text()
+        assert read_experiment(args.folder / "records", experiment.tiny())
     monkeypatch.setattr(launch, "make", lambda *_: pytest.fail("it has a record"))
     demo(args)
     assert capsys.readouterr().out == said
