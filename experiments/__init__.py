@@ -2,7 +2,9 @@
 
     python -m experiments list
     python -m experiments run ID|TAG|all|smoke [--agent KIND] [--seeds N] [--tune N] [--jobs N] [--launcher local|ray]
+    python -m experiments run benchmarks                              one after the other, on a quiet machine
     python -m experiments report | plot [ID ...] [--folder DIR]       from records alone
+    python -m experiments readme                                      the table of what is published
 
 An experiment is a file of ``suite/``, found by being there: a docstring (what is asked; hypothesis, controls, what
 would refute it), ``TAGS``, ``BUDGET`` (tokens a run), ``SEEDS``, ``SETTINGS`` ("arm" or "panel/arm" -> settings),

@@ -1,4 +1,4 @@
-"""``python -m experiments list | run | report | plot``."""
+"""``python -m experiments list | run | report | plot | readme``."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 import tyro
 
 from agents.cli import Spec, command_line
-from experiments import launch, records, registry, tuning
+from experiments import launch, measurements, records, registry, tuning
 from textgym.errors import whole_number
 
 FOLDER = Path("runs/experiments")
@@ -27,7 +27,7 @@ class Run:
     """Make the runs that have no record yet, then write the report."""
 
     what: tyro.conf.Positional[str]
-    """An experiment, a tag, "all", or "smoke": all of them, tiny."""
+    """An experiment, a tag, "all", "smoke": all of them, tiny; or "benchmarks", which want a quiet machine."""
     agent: str | None = None
     """Only the arms of this agent: sb3, transformer, ..."""
     seeds: int | None = None
@@ -35,7 +35,7 @@ class Run:
     tune: int | None = None
     """First N trials of each arm in the experiment's SEARCH, then the runs with the settings of its best trial."""
     jobs: int = field(default_factory=lambda: min(2, os.cpu_count() or 1))
-    """Runs at the same time, each of one thread."""
+    """Runs at the same time, each of one thread. Benchmarks are measured one after the other, whatever it says."""
     launcher: Literal["local", "ray"] = "local"
     """Where runs are made: processes of this machine, or Ray."""
     folder: Path | None = None
@@ -44,6 +44,10 @@ class Run:
     """mine: the reward to be compared with all controls, as pkg.module:MyReward, a name or JSON."""
     env: str | None = None
     """mine: the environment's id."""
+    smoke: bool = False
+    """Tiny: does it run here?"""
+    again: bool = False
+    """benchmarks: measure also what has a record; it is kept, and the newest is shown."""
     dry: bool = False
     """Only say what would be run."""
     progress: bool = True
@@ -55,7 +59,7 @@ class Report:
     """Write the report (report.md, report.html, figures/) from records alone."""
 
     what: tyro.conf.Positional[tuple[str, ...]] = ()
-    """Experiments or tags; by default those that have records."""
+    """Experiments or tags, "benchmarks"; by default those that have records."""
     folder: Path = FOLDER
     """Has records/; the report goes there."""
     seeds: int | None = None
@@ -78,11 +82,17 @@ class Plot:
     """Leave out runs that are missing."""
 
 
+@dataclass
+class Readme:
+    """Write the table of published experiments into README.md, from their records."""
+
+
 Command = (
     Annotated[List, tyro.conf.subcommand("list")]
     | Annotated[Run, tyro.conf.subcommand("run")]
     | Annotated[Report, tyro.conf.subcommand("report")]
     | Annotated[Plot, tyro.conf.subcommand("plot")]
+    | Annotated[Readme, tyro.conf.subcommand("readme")]
 )
 
 
@@ -96,6 +106,9 @@ def list_experiments(args: List) -> None:
         counts = f"{len(runs)} runs, {experiment.seeds} seeds, {hours:.2f} core-h{tune}"
         print(f"{name}  [{', '.join(experiment.tags)}]  {counts}")
         print(f"    {experiment.question}")
+    print("benchmarks  one after the other, on a quiet machine")
+    for name in measurements.BENCHMARKS:
+        print(f"    {name}: {measurements.question(name)}")
 
 
 def run(args: Run) -> None:
@@ -103,8 +116,13 @@ def run(args: Run) -> None:
         if getattr(args, name) is not None:
             whole_number(name, getattr(args, name), 1)
     given = {name: getattr(args, name) for name in ("reward", "env") if getattr(args, name) is not None}
+    if args.what == measurements.FOLDER:
+        measure(args)
+        return
     chosen = registry.select(args.what, args.seeds, args.tune, **given)
-    folder = args.folder or (SMOKE if args.what == "smoke" else FOLDER)
+    if args.smoke:
+        chosen = [experiment.tiny() for experiment in chosen]
+    folder = args.folder or (SMOKE if args.smoke or args.what == "smoke" else FOLDER)
     runs = [run for experiment in chosen for run in replace(experiment, trials=0).runs(args.agent)]
     if not runs:
         agents = sorted({str(arm["agent"]) for experiment in chosen for arm in experiment.settings.values()})
@@ -129,14 +147,28 @@ def run(args: Run) -> None:
     _report(chosen, folder, partial=args.agent is not None)
 
 
+def measure(args: Run) -> None:
+    """``run benchmarks``."""
+    folder = args.folder or (SMOKE if args.smoke else FOLDER)
+    for name in ("agent", "seeds", "reward", "env"):
+        if getattr(args, name) is not None:
+            raise ValueError(f"benchmarks take no --{name}")
+    if args.dry:
+        print("\n".join(f"{name}: {measurements.question(name)}" for name in measurements.BENCHMARKS))
+        return
+    measurements.measure_all(folder, smoke=args.smoke, again=args.again)
+    _report([], folder, partial=False, benchmarks=True)
+
+
 def report(args: Report) -> None:
-    _report(_chosen(args), args.folder, args.partial)
+    benchmarks = measurements.FOLDER in (args.what or records.experiments_in(args.folder / "records"))
+    _report(_chosen(args), args.folder, args.partial, benchmarks)
 
 
-def _report(chosen: list[registry.Experiment], folder: Path, partial: bool) -> None:
+def _report(chosen: list[registry.Experiment], folder: Path, partial: bool, benchmarks: bool = False) -> None:
     from experiments import report
 
-    for path in report.write(chosen, folder, partial=partial):
+    for path in report.write(chosen, folder, partial=partial, benchmarks=benchmarks):
         print(path)
 
 
@@ -150,14 +182,23 @@ def plot(args: Plot) -> None:
             print(path)
 
 
+def readme(args: Readme) -> None:
+    from experiments import published
+
+    published.write()
+    print(published.README)
+
+
 def _chosen(args: Report | Plot) -> list[registry.Experiment]:
     """The experiments that were asked for, with the flags that their records were made with."""
     there = records.experiments_in(args.folder / "records")
     if not there:
         raise ValueError(f"there are no records in {args.folder / 'records'}: python -m experiments run ...")
     if not args.what:
-        return [registry.load(name, args.seeds, **_given(args.folder / "records" / name)) for name in there]
-    wanted = [e for word in args.what for e in registry.select(word, args.seeds)]
+        names = [name for name in there if name != measurements.FOLDER]
+        return [registry.load(name, args.seeds, **_given(args.folder / "records" / name)) for name in names]
+    words = [word for word in args.what if word != measurements.FOLDER]
+    wanted = [e for word in words for e in registry.select(word, args.seeds)]
     given = {e.name: _given(args.folder / "records" / e.name) for e in wanted}
     return [registry.load(e.name, args.seeds, **given[e.name]) if given[e.name] else e for e in wanted]
 
@@ -173,7 +214,7 @@ def _given(folder: Path) -> dict[str, Any]:
 
 
 def main(command: Command) -> None:
-    {List: list_experiments, Run: run, Report: report, Plot: plot}[type(command)](command)
+    {List: list_experiments, Run: run, Report: report, Plot: plot, Readme: readme}[type(command)](command)
 
 
 if __name__ == "__main__":

@@ -17,6 +17,7 @@ from experiments.registry import Comparison, Experiment, arm_of
 from experiments.scores import collapsed
 
 CLAIM = 10  # paired seeds; a claim on fewer is exploratory
+COUNTED = 20  # runs; a claim on how many of fewer collapse is exploratory
 
 
 @dataclass(frozen=True)
@@ -128,13 +129,22 @@ class Analysis:
 
     def verdict(self) -> str:
         """The primary comparison in one sentence."""
-        primary = self.experiment.primary
-        found = self.difference(primary.arm, primary.control, primary.panel)
+        primary, found = self.experiment.primary, self.primary()
         if found is None:
             return f"{primary.arm} and {primary.control} share no seed: nothing can be said."
         few = "" if len(found.differences) >= CLAIM else f" (exploratory: fewer than {CLAIM} seeds)"
-        where = f", {primary.panel}" if primary.panel else ""
-        return f"{primary.arm} minus {primary.control}{where}: {found}: **{judged(primary, found.interval)}**{few}."
+        return f"{self.compared}: {found}: **{judged(primary, found.interval)}**{few}."
+
+    def primary(self) -> Difference | None:
+        """The comparison that was declared beforehand."""
+        primary = self.experiment.primary
+        return self.difference(primary.arm, primary.control, primary.panel)
+
+    @property
+    def compared(self) -> str:
+        """What :meth:`primary` compares."""
+        primary = self.experiment.primary
+        return f"{primary.arm} minus {primary.control}" + (f", {primary.panel}" if primary.panel else "")
 
     def _by_seed(self, panel: str, arm: str) -> dict[int, float]:
         name = f"{panel}/{arm}" if panel else arm

@@ -10,17 +10,19 @@ import hashlib
 import json
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from agents.files import write_json
 from agents.runs import versions
 from experiments.registry import Run
 from textgym.errors import load_object, one_of
 
 NOT_THE_AGENTS = ("agent", "init")  # of an arm's settings
+SAMPLES = 6  # texts of an agent in its record
 
 
 @dataclass(frozen=True)
@@ -33,6 +35,7 @@ class Outcome:
         config: all settings as the trainer resolved them.
         checkpoint: what other runs can start from.
         diverged: of a trial, the error that it ended with; then it has no evaluations.
+        samples: of some prompts, lists of texts: "prompt", "reference", "before" the training, "after" it.
     """
 
     evaluations: list[dict[str, Any]]
@@ -40,6 +43,7 @@ class Outcome:
     config: dict[str, Any] | None = None
     checkpoint: Path | None = None
     diverged: str | None = None
+    samples: dict[str, list[str]] | None = None
 
 
 def log_spaced(total: int, count: int = 10) -> tuple[int, ...]:
@@ -82,8 +86,13 @@ def sb3(run: Run, folder: Path, start: Path | None, *, evaluations: int = 10, **
 
     at = log_spaced(settings["steps"], evaluations)
     common = {"seed": run.seed, "folder": folder, "resume": True, "progress": False, "device": "cpu"}
-    result = train(TrainArgs(**settings, **common, eval_at=at))
-    return Outcome(_rows(result.evaluations), *_config(folder))
+    args, before = TrainArgs(**settings, **common, eval_at=at), folder / "before.json"
+    if not before.exists():
+        train(replace(args, steps=0))  # to the end of the warm start; what follows goes on from there
+        write_json(before, _texts("before", folder / "last.zip", args))
+    result = train(args)
+    samples = {**json.loads(before.read_text()), **_texts("after", folder / "last.zip", args)}
+    return Outcome(_rows(result.evaluations), *_config(folder), samples=samples)
 
 
 def likelihood(
@@ -226,6 +235,15 @@ def _row(row: dict[str, Any]) -> dict[str, Any]:
         "terms": {name.removeprefix("term_"): value for name, value in row.items() if name.startswith("term_")},
         "wall_s": round(row["wall_s"], 2),
     }
+
+
+def _texts(when: str, checkpoint: Path, args) -> dict[str, list[str]]:
+    """What an SB3 agent makes of the first validation prompts, by its likeliest tokens."""
+    from agents.evaluation import evaluate, load_agent
+
+    agent, _ = load_agent(checkpoint)
+    found = evaluate(agent, args.env, SAMPLES, **args.env_kwargs)
+    return {"prompt": found.prompts, "reference": [each[0] for each in found.references], when: found.texts}
 
 
 def _config(folder: Path) -> tuple[str, dict[str, Any]]:

@@ -1,283 +1,179 @@
-"""``make demo``: SB3 PPO learns to correct spelling; the same true score is paid at once, or at the end.
+"""``make demo``: the experiments with the tag "quick" and few seeds, and what came of them in one line.
 
-For each reward and seed one run: a warm start by likelihood, then PPO. Two one-thread processes work side by
-side. Killed and started again, it goes on where it was. Everything is written to one folder: a figure
-of true score against steps with every curve, a report, and the runs themselves.
-
-Every agent is looked at twice on the same fixed validation episodes: greedy (the likeliest character each time)
-and sampled (as PPO trains it).
+Does paying the same true score at once beat paying it at the end (``suite/dense_vs_sparse.py``), and what does a
+constant reward do (``suite/constant_reward.py``)? Two one-thread processes work side by side. Killed and started again,
+it goes on where it was. Everything is written to one folder: a figure of true score against tokens with every curve, a
+short report whose first line says which lines were beaten, the report of the experiments, the records and the runs.
 """
 
 from __future__ import annotations
 
-import json
-import multiprocessing
 import os
-import shutil
-import threading
-import time
-from concurrent.futures import Future, ProcessPoolExecutor
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-from tqdm import tqdm
 
 from agents.cli import command_line
+from agents.files import replacing
+from experiments import launch, plots, records, registry, report
+from experiments.analysis import Analysis
+from experiments.records import Record
+from experiments.registry import QUICK_SEEDS, Experiment
 from textgym.errors import whole_number
 
-REWARDS = ("delta", "terminal")
-COLUMNS = {"score": "Greedy", "sampled": "Sampled"}  # of evaluations.csv
+SHOWN = "dense_vs_sparse"
+PANEL = "spelling"
+REWARDS = {"delta": "paid at once (delta)", "terminal": "paid at the end (terminal)"}
+COLUMNS = {"greedy": "Greedy", "sampled": "Sampled"}
+VIEWS = {  # of the figure: panel, column -> title
+    ("copy", "greedy"): "Copy, from nothing: greedy",
+    ("spelling", "greedy"): "Spelling, after a warm start: greedy",
+    ("spelling", "sampled"): "Spelling, after a warm start: sampled",
+}
 
 
 @dataclass
 class DemoArgs:
-    """SB3 PPO on spelling correction, paid at every character or at the end."""
+    """SB3 PPO, paid at every character or at the end; the effect of a constant reward; a figure and a report."""
 
-    env: str = "textgym/SpellingNoisy-v0"
-    """The environment's id, with or without textgym/."""
-    steps: int = 100_000
-    """Tokens each run trains on."""
-    seeds: int = 3
-    """Runs of each reward."""
-    warm_start: int = 1000
-    """Updates of maximum likelihood before PPO."""
-    processes: int = 2
+    seeds: int = QUICK_SEEDS
+    """Runs of each arm."""
+    jobs: int = 2
     """Runs at the same time, a thread each."""
-    eval_episodes: int = 500
-    """Fixed validation episodes of every evaluation."""
     folder: Path = Path("runs/demo")
     """Where everything goes."""
+    smoke: bool = False
+    """All of it tiny, with two seeds: does it run here?"""
 
 
-def settings_of(args: DemoArgs, reward: str, seed: int, steps: int) -> dict[str, Any]:
-    """The keywords of the ``TrainArgs`` of one run."""
-    return {
-        "env": args.env,
-        "algo": "ppo",
-        "reward": reward,
-        "seed": seed,
-        "steps": steps,
-        "warm_start": args.warm_start,
-        "eval_every": max(1, args.steps // 12),
-        "eval_episodes": args.eval_episodes,
-        "folder": args.folder / f"{reward}-s{seed}",
-        "resume": True,
-        "progress": False,
-    }
+def demo(args: DemoArgs) -> None:
+    """All of it.
+
+    Raises:
+        ValueError: no seeds or jobs.
+        RecordError: the folder has records of other settings.
+    """
+    for name in ("seeds", "jobs"):
+        whole_number(name, getattr(args, name), 1)
+    chosen = registry.select("quick", args.seeds)
+    if args.smoke:
+        chosen = [experiment.tiny() for experiment in chosen]
+    for experiment in chosen:
+        records.read_experiment(args.folder / "records", experiment, partial=True)
+    launch.run_all(chosen, args.folder, agent=None, jobs=args.jobs, launcher="local", progress=True)
+    every = {e.name: Analysis(e, records.read_experiment(args.folder / "records", e)) for e in chosen}
+    figure = draw(every[SHOWN].experiment, every[SHOWN].records, args.folder)
+    text = page(every, args.folder)
+    with replacing(args.folder / "demo.md") as file:
+        file.write(text.encode())
+    print(text)
+    for path in (figure, args.folder / "demo.md", *report.write(chosen, args.folder)):
+        print(path)
 
 
-def run(args: DemoArgs, reward: str, seed: int) -> dict[str, Any]:
-    """One run: warm start, keep that agent, train. In a process of its own."""
-    from agents.evaluation import evaluate, load_agent
-    from agents.sb3.train import TrainArgs, train
-
-    folder = args.folder / f"{reward}-s{seed}"
-    start = folder / "start.zip"
-    if not start.exists():
-        train(TrainArgs(**settings_of(args, reward, seed, steps=0)))
-        shutil.copy(folder / "last.zip", folder / ".start.zip")
-        os.replace(folder / ".start.zip", start)
-    result = train(TrainArgs(**settings_of(args, reward, seed, args.steps)))
-    texts = {}
-    for name in ("start", "last"):
-        agent, _ = load_agent(folder / f"{name}.zip")
-        texts[name] = evaluate(agent, args.env, 6).texts
-    return {"reward": reward, "seed": seed, "evaluations": result.evaluations, "texts": texts}
+def lines(found: Sequence[Record], column: str, panel: str = PANEL) -> dict[str, float]:
+    """The true scores that training is held against, on the same episodes: name -> height."""
+    copied = {"copy-the-prompt": _of(found, "copy_prompt", panel)[0].last("greedy")}
+    if panel != PANEL:
+        return copied  # it begins with nothing
+    begun = [run.curve(column)[0] for reward in REWARDS for run in _of(found, reward)]
+    return {**copied, "the warm start": float(np.mean(begun))}
 
 
-def steps_done(folder: Path) -> int:
-    """Tokens a run has been evaluated after, 0 before its first evaluation."""
-    try:
-        return int(float((folder / "evaluations.csv").read_text().splitlines()[-1].split(",")[1]))
-    except (OSError, IndexError, ValueError):
-        return 0
+def verdict(found: Sequence[Record]) -> str:
+    """One line: which line was beaten by the last agents of which reward, on average and in how many runs."""
+    sentences = []
+    for column, title in COLUMNS.items():
+        parts = []
+        for reward in REWARDS:
+            last = np.array([run.last(column) for run in _of(found, reward)])
+            for name, line in lines(found, column).items():
+                word = "beat" if last.mean() > line else "did not beat"
+                above = f"{int((last > line).sum())} of {len(last)} runs"
+                parts.append(f"{reward} {word} {name} ({last.mean():.3f} against {line:.3f}, {above})")
+        sentences.append(f"{title}: {', '.join(parts)}.")
+    return " ".join(sentences)
 
 
-def die_with_parent() -> None:
-    """In a worker: stop when the main process is gone, so that a new one finds the folder at rest."""
-
-    def watch():
-        multiprocessing.parent_process().join()
-        os._exit(1)
-
-    threading.Thread(target=watch, daemon=True).start()
-
-
-def run_all(args: DemoArgs) -> list[dict[str, Any]]:
-    """All runs, ``processes`` at a time, with one progress bar over their evaluations."""
-    jobs = [(reward, seed) for seed in range(args.seeds) for reward in REWARDS]
-    context = multiprocessing.get_context("spawn")
-    with (
-        ProcessPoolExecutor(args.processes, mp_context=context, initializer=die_with_parent) as pool,
-        tqdm(total=len(jobs) * args.steps, unit="tok", unit_scale=True, desc="demo", dynamic_ncols=True) as bar,
-    ):
-        futures: list[Future] = [pool.submit(run, args, reward, seed) for reward, seed in jobs]
-        try:
-            while not all(future.done() for future in futures):
-                time.sleep(1)
-                folders = [args.folder / f"{reward}-s{seed}" for reward, seed in jobs]
-                warming = sum(folder.exists() and not (folder / "start.zip").exists() for folder in folders)
-                bar.set_postfix_str(
-                    f"{sum(f.done() for f in futures)} of {len(jobs)} runs done"
-                    + (f", {warming} in the warm start (no tokens yet)" if warming else ""),
-                    refresh=False,
-                )
-                bar.update(sum(min(steps_done(folder), args.steps) for folder in folders) - bar.n)
-                if any(future.done() and future.exception() for future in futures):
-                    break
-        finally:
-            pool.shutdown(wait=False, cancel_futures=True)
-        return [future.result() for future in futures]
-
-
-@dataclass(frozen=True)
-class Lines:
-    """The true scores that training is held against, on the same episodes."""
-
-    copy_prompt: float
-    warm_start: dict[str, float]  # by column
-    overlap: float
-
-
-def curve(result: dict[str, Any], column: str) -> tuple[np.ndarray, np.ndarray]:
-    """Steps and true scores of a run, from the agent that PPO started from."""
-    rows = [row for row in result["evaluations"] if row["event"] != "start"] or result["evaluations"]
-    return np.array([row["steps"] for row in rows]), np.array([row[column] for row in rows])
-
-
-def lines_of(args: DemoArgs, results: list[dict[str, Any]]) -> Lines:
-    """Measured, not assumed."""
-    from agents.baselines import make_baseline
-    from agents.evaluation import evaluate, evaluation_env
-
-    env = evaluation_env(args.env)
-    copied = evaluate(make_baseline("copy_prompt", args.env, env.task), env, args.eval_episodes).mean_score
-    warm = (
-        {c: float(np.mean([curve(result, c)[1][0] for result in results])) for c in COLUMNS} if args.warm_start else {}
-    )
-    return Lines(copied, warm, env.task.overlap)
-
-
-def draw(args: DemoArgs, results: list[dict[str, Any]], lines: Lines) -> Path:
-    """The figure: every curve, the lines."""
+def draw(experiment: Experiment, found: Sequence[Record], folder: Path) -> Path:
+    """demo.png: every curve, and the lines."""
     import matplotlib
 
     matplotlib.use("Agg")
     import matplotlib.pyplot as plt
 
-    figure, panels = plt.subplots(1, 2, figsize=(11, 4.5), layout="constrained", sharey=True)
-    # two of Okabe and Ito's colours, which the colour-blind tell apart; the dashes also in print
-    styles = {
-        "delta": {"color": "#0072B2", "linestyle": "-", "label": "paid at once (delta)"},
-        "terminal": {"color": "#D55E00", "linestyle": "--", "label": "paid at the end (terminal)"},
-    }
-    for axes, (column, title) in zip(panels, COLUMNS.items(), strict=True):
-        for result in results:
-            axes.plot(*curve(result, column), marker="o", markersize=3, **styles[result["reward"]])
-        axes.axhline(lines.copy_prompt, color="black", linestyle=":", label="copy the prompt")
-        if lines.warm_start:
-            axes.axhline(lines.warm_start[column], color="grey", linestyle="-.", label="warm start (mean of the runs)")
+    figure, views = plt.subplots(1, len(VIEWS), figsize=(4.6 * len(VIEWS), 4.5), layout="constrained")
+    views[1].sharey(views[2])
+    for axes, ((panel, column), title) in zip(views, VIEWS.items(), strict=True):
+        for reward, label in REWARDS.items():
+            colour, dashes, marker = plots.KNOWN[reward]
+            for run in _of(found, reward, panel):
+                look = {"color": colour, "linestyle": dashes, "marker": marker, "markersize": 3, "label": label}
+                axes.plot(run.tokens, run.curve(column), **look)
+        for (name, height), dashes in zip(lines(found, column, panel).items(), (":", "-."), strict=False):
+            axes.axhline(height, color="black", linestyle=dashes, linewidth=1, label=name)
         axes.set_title(title)
         axes.set_xlabel("tokens of reinforcement learning")
         axes.grid(alpha=0.3)
-    panels[0].set_ylabel("true score (character accuracy)")
-    handles, labels = panels[0].get_legend_handles_labels()
+    views[0].set_ylabel("true score (character accuracy)")
+    handles, labels = views[1].get_legend_handles_labels()
     unique = dict(zip(labels, handles, strict=True))
-    panels[0].legend(unique.values(), unique.keys(), frameon=False, loc="lower right")
-    figure.suptitle(f"{args.env}: {args.eval_episodes} fixed validation episodes, every run drawn")
-    path = args.folder / "figure.png"
+    figure.legend(unique.values(), unique.keys(), frameon=False, loc="outside lower center", ncols=len(unique))
+    envs = " and ".join(experiment.settings[f"{panel}/delta"]["env"] for panel in ("copy", PANEL))
+    figure.suptitle(f"SB3 PPO on {envs}: fixed validation episodes, every run drawn")
+    path = folder / "demo.png"
     figure.savefig(path, dpi=120)
     plt.close(figure)
     return path
 
 
-def verdict(results: list[dict[str, Any]], lines: Lines) -> str:
-    """One line: which line was beaten by the last agents of which reward, on average and in how many runs."""
-    sentences = []
-    for column, title in COLUMNS.items():
-        parts = []
-        named = {"copy-the-prompt": lines.copy_prompt, "the warm start": lines.warm_start.get(column)}
-        for reward in REWARDS:
-            last = np.array([curve(result, column)[1][-1] for result in results if result["reward"] == reward])
-            for name, line in named.items():
-                if line is not None:
-                    word = "beat" if last.mean() > line else "did not beat"
-                    above = f"{int((last > line).sum())} of {len(last)} runs"
-                    parts.append(f"{reward} {word} {name} ({last.mean():.3f} against {line:.3f}, {above})")
-        sentences.append(f"{title}: {', '.join(parts)}.")
-    return " ".join(sentences)
+ABOUT = """\
+Right, SB3 PPO on {of_delta[env]}: {of_delta[steps]:,} tokens a run after {of_delta[warm_start]:,} updates of
+likelihood. Left, {of_copy[env]}: {of_copy[steps]:,} tokens from nothing; there copying the prompt is the answer.
+Both rewards pay the same true score, and at discount 1 have the same return; `delta` pays it character by character,
+`terminal` at the end. Greedy: the likeliest character each time; sampled: as PPO trains it. The curves of spelling
+begin after the tokens from which the critic alone learns. Scores are of the last agents on {of_delta[eval_episodes]}
+fixed validation episodes.
+
+{seeds} seeds a reward show what happened, not what would happen again: no claim of significance."""
 
 
-def report(args: DemoArgs, results: list[dict[str, Any]], lines: Lines) -> Path:
-    """The Markdown report; its first line is the verdict."""
-    from agents.evaluation import evaluation_env
-
-    task = evaluation_env(args.env).task
-    config = json.loads((args.folder / f"{REWARDS[0]}-s0" / "config.json").read_text())
+def page(every: dict[str, Analysis], folder: Path) -> str:
+    """demo.md, of what the records of each experiment say."""
+    shown = every[SHOWN]
+    found = shown.records
+    of_delta, of_copy = (shown.experiment.settings[f"{panel}/delta"] for panel in (PANEL, "copy"))
+    kept = "demo.png, demo.md, report.html, report.md, records, work"
     text = [
-        f"{verdict(results, lines)} All of it is in `{args.folder}`: figure.png, report.md, a folder a run.",
+        f"{verdict(found)} All of it is in `{folder}`: {kept}.",
         "",
-        "![true score against steps](figure.png)",
+        "![true score against tokens](demo.png)",
         "",
-        f"SB3 PPO on {args.env}, {args.steps:,} tokens a run after {args.warm_start} updates of likelihood. Both",
-        "rewards pay the same true score, and at discount 1 have the same return; `delta` pays it character by",
-        "character, `terminal` at the end. Greedy: the likeliest character each time; sampled: as PPO trains it.",
-        "The curves begin after the tokens from which the critic alone learns.",
-        f"Scores are of the last agents on {args.eval_episodes} fixed validation episodes. {args.seeds} seeds a reward",
-        "show what happened, not what would happen again: no claim of significance.",
+        ABOUT.format(of_delta=of_delta, of_copy=of_copy, seeds=len(_of(found, "delta"))),
         "",
         "| reward | seed | greedy: warm start | last | sampled: warm start | last |",
         "|---|---|---|---|---|---|",
     ]
-    for result in sorted(results, key=lambda r: (r["reward"], r["seed"])):
-        scores = [curve(result, column)[1] for column in COLUMNS]
-        cells = [f"{value:.3f}" for each in scores for value in (each[0], each[-1])]
-        text.append(f"| {result['reward']} | {result['seed']} | {' | '.join(cells)} |")
-    text += [
-        "",
-        f"Copying the prompt scores {lines.copy_prompt:.3f}. {lines.overlap:.0%} of the validation references occur",
-        "word for word somewhere in the training text.",
-        "",
-    ]
-    text += ["| prompt | reference | warm start | delta | terminal |", "|---|---|---|---|---|"]
-    by_reward = {result["reward"]: result["texts"] for result in results if result["seed"] == 0}
-    for i in range(6):
-        episode = task.episode(i)
-        cells = [
-            episode.prompt,
-            episode.references[0],
-            by_reward["delta"]["start"][i],
-            *(by_reward[reward]["last"][i] for reward in REWARDS),
-        ]
-        text.append("| " + " | ".join("`" + cell.replace("|", "¦").replace("`", "'") + "`" for cell in cells) + " |")
-    versions = ", ".join(f"{name} {number}" for name, number in config["versions"].items())
-    seconds = sum(result["evaluations"][-1]["wall_s"] for result in results)
-    text += [
-        "",
-        f"Data and vocabulary {config['fingerprint']} ({versions}).",
-        f"The {len(results)} runs, {args.processes} at a time and a thread each, took {seconds:.0f} s added up.",
-    ]
-    path = args.folder / "report.md"
-    path.write_text("\n".join(text) + "\n")
-    return path
+    for reward in REWARDS:
+        for run in _of(found, reward):
+            ends = [run.curve(column)[at] for column in COLUMNS for at in (0, -1)]
+            text.append(f"| {reward} | {run.seed} | {' | '.join(f'{score:.3f}' for score in ends)} |")
+    caption, titles, rows = report.samples(shown, PANEL, tuple(REWARDS))
+    titles = ["warm start" if title == "before" else title for title in titles]
+    text += ["", f"{caption}:", "", "| " + " | ".join(titles) + " |", "|" + "---|" * len(titles)]
+    text += ["| " + " | ".join(row) + " |" for row in rows]
+    text += ["", "The questions that were declared beforehand, with all controls in report.md and report.html:", ""]
+    text += [f"- {name}: {analysis.experiment.question} {analysis.verdict()}" for name, analysis in every.items()]
+    runs = [run for analysis in every.values() for run in analysis.records]
+    seconds = sum(run.header["seconds"] for run in runs)
+    text += ["", f"{report.sources(_of(found, 'delta'))} The {len(runs)} runs took {seconds:.0f} s added up."]
+    return "\n".join(text) + "\n"
 
 
-def demo(args: DemoArgs) -> None:
-    """All of it, after a look at whether each run can be made."""
-    from agents.sb3.settings import TrainArgs, resolve
-
-    for name in ("steps", "seeds", "processes"):
-        whole_number(name, getattr(args, name), 1)
-    resolve(TrainArgs(**settings_of(args, REWARDS[0], 0, args.steps)))
-    args.folder.mkdir(parents=True, exist_ok=True)
-    results = run_all(args)
-    lines = lines_of(args, results)
-    figure = draw(args, results, lines)
-    path = report(args, results, lines)
-    print(path.read_text())
-    print(f"figure {figure}\nreport {path}")
+def _of(found: Sequence[Record], arm: str, panel: str = PANEL) -> list[Record]:
+    return [record for record in found if record.arm == f"{panel}/{arm}"]
 
 
 if __name__ == "__main__":

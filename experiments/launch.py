@@ -68,6 +68,7 @@ def make(run: Run, folder: Path, start: bytes | None, given: dict[str, Any], wan
         "config": config,
         "diverged": outcome.diverged,
         "seconds": round(time.monotonic() - began, 1),
+        **({} if outcome.samples is None else {"samples": outcome.samples}),
     }
     return Made(header, outcome.evaluations, checkpoint.read_bytes() if checkpoint and wanted else None)
 

@@ -79,7 +79,7 @@ class Record:
 
 
 def experiments_in(folder: Path) -> list[str]:
-    """The names of the experiments that have records there."""
+    """The names of the experiments that have records there; "benchmarks" is that of the benchmarks."""
     return sorted({path.parent.name for path in folder.glob(f"*/*{SUFFIX}")})
 
 
@@ -98,11 +98,14 @@ def write(path: Path, header: dict[str, Any], evaluations: Sequence[dict[str, An
         file.write(gzip.compress(("\n".join(lines) + "\n").encode(), mtime=0))
 
 
-def read(path: Path) -> Record:
+def read(path: Path, of: str = "experiment") -> Record:
     """A record.
 
+    Args:
+        of: what it is of, a key of its header: "experiment", "benchmark".
+
     Raises:
-        RecordError: it is cut, changed, or no record at all.
+        RecordError: it is cut, changed, of something else, or no record at all.
     """
     try:
         lines = gzip.decompress(path.read_bytes()).decode().splitlines()
@@ -116,6 +119,8 @@ def read(path: Path) -> Record:
         raise RecordError([f"{path}: cut: it ends without its closing line of {len(evaluations)} evaluations"])
     if end["sha256"] != hashlib.sha256("\n".join(lines[:-1]).encode()).hexdigest():
         raise RecordError([f"{path}: changed: its lines are not those of its checksum"])
+    if of not in header:
+        raise RecordError([f"{path}: foreign: no record of any {of}"])
     return Record(path, header, evaluations)
 
 

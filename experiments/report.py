@@ -12,30 +12,39 @@ import numpy as np
 
 from agents.files import replacing
 from experiments import plots
-from experiments.analysis import CLAIM, Analysis
+from experiments.analysis import CLAIM, COUNTED, Analysis
+from experiments.measurements import FOLDER as BENCHMARKS
+from experiments.measurements import Measurement, newest
 from experiments.records import SUFFIX, Record, read_experiment, read_trials
 from experiments.registry import TUNING_SEED, Experiment, arm_of
 from experiments.scores import mean_greedy
 from experiments.tuning import settle, trial_scores
 
+Table = tuple[str, list[str], list[list[str]]]
+"""Caption, titles, rows."""
+
 
 @dataclass(frozen=True)
 class Section:
-    """One experiment: what both pages say."""
+    """One experiment or benchmark: what both pages say."""
 
-    experiment: Experiment
+    name: str
+    page: str  # its docstring
     verdict: str
-    tables: list[tuple[str, list[str], list[list[str]]]]  # caption, titles, rows
+    tables: list[Table]
     figures: list[Path]  # .svg
     notes: list[str]
     files: list[str] = field(default_factory=list)
 
 
-def write(experiments: Sequence[Experiment], folder: Path, *, partial: bool = False) -> list[Path]:
+def write(
+    experiments: Sequence[Experiment], folder: Path, *, partial: bool = False, benchmarks: bool = False
+) -> list[Path]:
     """report.md, report.html and figures/ in ``folder``, from its records/.
 
     Args:
         partial: see :func:`~experiments.records.read_experiment`.
+        benchmarks: those that have records there, too; each also has a page of its own.
 
     Raises:
         RecordError: records that cannot be used, all of them by name.
@@ -47,11 +56,22 @@ def write(experiments: Sequence[Experiment], folder: Path, *, partial: bool = Fa
             trials = read_trials(folder / "records", experiment)
             figures = plots.draw(experiment, found, folder / "figures")
             sections.append(section(experiment, found, trials, [path for path in figures if path.suffix == ".svg"]))
-    pages = {"report.md": markdown(sections), "report.html": page(sections, folder)}
+    measured = newest(folder / "records") if benchmarks else []
+    sections += [of_benchmark(each) for each in measured]
+    pages = {"report.md": markdown(sections), "report.html": page(sections)}
+    pages |= {f"benchmark-{each.name}.md": each.page() for each in measured}
     for name, text in pages.items():
         with replacing(folder / name) as file:
             file.write(text.encode())
     return [folder / name for name in pages]
+
+
+def of_benchmark(measured: Measurement) -> Section:
+    """What the newest record of a benchmark says."""
+    tables = [(table.caption, [title for title, _ in table.columns], table.cells()) for table in measured.tables]
+    page = measured.record.header["page"]
+    files = [f"{BENCHMARKS}/{measured.record.path.name}"]
+    return Section(f"benchmark-{measured.name}", page, measured.about, tables, [], [], files)
 
 
 def section(
@@ -72,18 +92,22 @@ def section(
         "Differences are paired by seed: mean, 95 % studentised bootstrap interval, two-sided sign-flip p. Only the "
         f"primary comparison was declared beforehand; all others, and any with fewer than {CLAIM} seeds, are "
         "exploratory. "
-        "Collapsed: the last greedy score is below half of the run's best (exact interval of the share)."
+        "Collapsed: the last greedy score is below half of the run's best (exact interval of the share); of fewer than "
+        f"{COUNTED} runs that is exploratory, too."
     )
-    notes.append(_sources(records))
+    notes.append(sources(records))
     hours = sum(record.header["seconds"] for record in (*records, *tried)) / 3600
     also = f" and {len(tried)} trials" if tried else ""
     notes.append(f"{len(records)} runs{also}, {hours:.2f} core-hours.")
-    files = [f"{r.path.name}: id {r.header['id']}, data {r.header['fingerprint']}" for r in (*records, *tried)]
-    tables = [_arms(analysis), _differences(analysis)] + ([_trials(experiment, trials)] if tried else [])
-    return Section(experiment, analysis.verdict(), tables, figures, notes, files)
+    of_run = "{0.path.parent.name}/{0.path.name}: id {0.header[id]}, data {0.header[fingerprint]}"
+    files = [of_run.format(record) for record in (*records, *tried)]
+    tables = [_arms(analysis), _differences(analysis), *(samples(analysis, panel) for panel in analysis.panels)]
+    tables += [_trials(experiment, trials)] if tried else []
+    tables = [table for table in tables if table[2]]
+    return Section(experiment.name, experiment.page, analysis.verdict(), tables, figures, notes, files)
 
 
-def _arms(analysis: Analysis) -> tuple[str, list[str], list[list[str]]]:
+def _arms(analysis: Analysis) -> Table:
     titles = [
         "arm",
         "seeds",
@@ -113,7 +137,7 @@ def _arms(analysis: Analysis) -> tuple[str, list[str], list[list[str]]]:
     return "Arms (greedy, sampled, entropy, length: means of the last evaluations)", titles, rows
 
 
-def _differences(analysis: Analysis) -> tuple[str, list[str], list[list[str]]]:
+def _differences(analysis: Analysis) -> Table:
     primary = analysis.experiment.primary
     titles = ["comparison", "difference", "95 %", "p", "pairs", "P(better)"]
     rows = []
@@ -132,9 +156,7 @@ def _differences(analysis: Analysis) -> tuple[str, list[str], list[list[str]]]:
     return f"Differences to {primary.control}, by seed", titles, rows
 
 
-def _trials(
-    experiment: Experiment, trials: Mapping[str, Mapping[int, Record]]
-) -> tuple[str, list[str], list[list[str]]]:
+def _trials(experiment: Experiment, trials: Mapping[str, Mapping[int, Record]]) -> Table:
     """The point that each arm's runs have, and what was gained by choosing."""
     rows = []
     for arm in experiment.searched():
@@ -149,12 +171,36 @@ def _trials(
     return caption, ["arm", "trials", "chosen", "its score", "median score", "worst score"], rows
 
 
+def samples(analysis: Analysis, panel: str, arms: Sequence[str] | None = None) -> Table:
+    """Texts of the runs with the first seed, where their records have some.
+
+    Args:
+        panel: "" where there are none.
+        arms: names without panels; None: all of the panel.
+    """
+    chosen = [arm for arm in analysis.panels[panel] if arms is None or arm_of(arm) in arms]
+    found = [run for arm in chosen for run in analysis.runs(arm)[:1] if "samples" in run.header]
+    texts = [run.header["samples"] for run in found]
+    columns = [texts[0][name] for name in ("prompt", "reference", "before")] if texts else []
+    columns += [each["after"] for each in texts]
+    rows = [[_code(text) for text in row] for row in zip(*columns, strict=True)]
+    seed = f"seed {found[0].seed}" if found else "no seed"
+    caption = f"Texts{f' ({panel})' if panel else ''} before and after training, {seed}, the likeliest tokens"
+    return caption, ["prompt", "reference", "before", *(arm_of(run.arm) for run in found)], rows
+
+
+def _code(text: str) -> str:
+    """A text as code in a cell of a table."""
+    text = "".join(c if c.isprintable() else " " for c in text).replace("|", "¦").replace("`", "'")
+    return f"`{text}`" if text else ""
+
+
 def _mean(values) -> str:
     given = [value for value in values if np.isfinite(value)]
     return f"{np.mean(given):.4f}" if given else ""
 
 
-def _sources(records: Sequence[Record]) -> str:
+def sources(records: Sequence[Record]) -> str:
     """Versions and data that the records name."""
     versions = {", ".join(f"{k} {v}" for k, v in (r.header["versions"] or {}).items()) for r in records}
     data = sorted({str(r.header["fingerprint"]) for r in records if r.header["fingerprint"]})
@@ -172,16 +218,16 @@ INTRODUCTION = (
 def markdown(sections: Sequence[Section]) -> str:
     """The report as Markdown, figures beside it."""
     lines = ["# Experiments", "", INTRODUCTION, ""]
-    lines += [f"- [{s.experiment.name}](#{s.experiment.name}): {s.verdict}" for s in sections]
+    lines += [f"- [{s.name}](#{s.name}): {s.verdict}" for s in sections]
     for each in sections:
-        lines += ["", f"## {each.experiment.name}", "", each.experiment.page, "", each.verdict, ""]
+        lines += ["", f"## {each.name}", "", each.page, "", each.verdict, ""]
         lines += [f"![{path.stem}](figures/{path.with_suffix('.png').name})\n" for path in each.figures]
         for caption, titles, rows in each.tables:
             lines += [f"{caption}:", "", "| " + " | ".join(titles) + " |", "|" + "---|" * len(titles)]
             lines += ["| " + " | ".join(row) + " |" for row in rows] + [""]
         lines += [note + "\n" for note in each.notes]
         lines += [f"<details><summary>Its {len(each.files)} records</summary>", ""]
-        lines += [f"- `records/{each.experiment.name}/{file}`" for file in each.files] + ["", "</details>"]
+        lines += [f"- `records/{file}`" for file in each.files] + ["", "</details>"]
     return "\n".join(lines) + "\n"
 
 
@@ -194,19 +240,17 @@ padding-left: .8rem; } pre { white-space: pre-wrap; font: inherit; } details { f
 """
 
 
-def page(sections: Sequence[Section], folder: Path) -> str:
+def page(sections: Sequence[Section]) -> str:
     """The report as one HTML page that needs no other file."""
     parts = [
         "<!doctype html><html lang='en'><meta charset='utf-8'><title>Experiments</title>",
         f"<meta name='viewport' content='width=device-width'><style>{STYLE}</style><h1>Experiments</h1>",
         f"<p>{_inline(INTRODUCTION)}</p><ul>",
-        *(f"<li><a href='#{s.experiment.name}'>{s.experiment.name}</a>: {_inline(s.verdict)}</li>" for s in sections),
+        *(f"<li><a href='#{s.name}'>{s.name}</a>: {_inline(s.verdict)}</li>" for s in sections),
         "</ul>",
     ]
     for each in sections:
-        parts += [
-            f"<h2 id='{each.experiment.name}'>{each.experiment.name}</h2><pre>{_inline(each.experiment.page)}</pre>"
-        ]
+        parts += [f"<h2 id='{each.name}'>{each.name}</h2><pre>{_inline(each.page)}</pre>"]
         parts += [f"<p class='verdict'>{_inline(each.verdict)}</p>"]
         parts += [_svg(path) for path in each.figures]
         for caption, titles, rows in each.tables:
@@ -214,7 +258,7 @@ def page(sections: Sequence[Section], folder: Path) -> str:
             body = "".join("<tr>" + "".join(f"<td>{_inline(c)}</td>" for c in row) + "</tr>" for row in rows)
             parts += [f"<p>{_inline(caption)}:</p><div class='wide'><table><tr>{head}</tr>{body}</table></div>"]
         parts += [f"<p>{_inline(note)}</p>" for note in each.notes]
-        files = "".join(f"<li>{_inline(f'records/{each.experiment.name}/{file}')}</li>" for file in each.files)
+        files = "".join(f"<li>{_inline(f'records/{file}')}</li>" for file in each.files)
         parts += [f"<details><summary>Its {len(each.files)} records</summary><ul>{files}</ul></details>"]
     return "\n".join(parts) + "\n"
 

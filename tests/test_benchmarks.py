@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 
 import textgym
-from experiments.benchmarks.flags import flags
 from experiments.benchmarks.reference_env import ReferenceEnv
 from experiments.benchmarks.task import CopyWide
 from experiments.benchmarks.timing import compare
@@ -68,13 +67,3 @@ def test_a_reset_reads_one_item_however_many_there_are():
     for seed in range(20):
         env.reset(seed=seed)
     assert task.items.reads == 20
-
-
-def test_flags(tmp_path, capsys):
-    assert vars(flags("m", "what it times", [])) == {"quick": False, "output": None}
-    given = flags("m", "what it times", ["--quick", "--output", str(tmp_path / "a.md")])
-    assert given.quick and given.output == tmp_path / "a.md"
-    for wrong in (tmp_path, tmp_path / "no" / "a.md"):
-        with pytest.raises(SystemExit):
-            flags("m", "what it times", ["--output", str(wrong)])
-        assert "a folder that is there" in capsys.readouterr().err

@@ -17,7 +17,7 @@ import pytest
 
 import textgym
 from experiments import __main__ as command
-from experiments import analysis, arms, launch, records, registry, report
+from experiments import analysis, arms, launch, published, records, registry, report
 from experiments.records import read_experiment
 from experiments.registry import Comparison, load, names, select
 
@@ -145,6 +145,37 @@ def test_arms_of_a_seed_start_from_one_warm_start(tmp_path, run):
     assert len(again) == len(found)
     same = {(r.arm, r.seed): r for r in again}["delta", 1]
     assert [e["greedy"] for e in same.evaluations] == [e["greedy"] for e in found["delta", 1].evaluations]
+
+
+def test_an_sb3_run_that_is_killed_goes_on_to_the_same_record(tmp_path, monkeypatch):
+    from agents.sb3.callbacks import Checkpoints
+
+    run = next(run for run in load("dense_vs_sparse").tiny().runs() if run.arm == "copy/delta")
+    run = replace(run, settings={**run.settings, "steps": 768, "evaluations": 4, "warm_start": 3, "critic_start": 8})
+    whole = arms.perform(run, tmp_path / "whole", None)
+    evaluate, killed = Checkpoints.evaluate, tmp_path / "killed"
+
+    def stop_after(last):
+        def stopping(self, model, event):
+            evaluate(self, model, event)
+            if event == last:
+                raise KeyboardInterrupt
+
+        return stopping
+
+    for event in ("warm_start", "train"):
+        with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+            patched.setattr(Checkpoints, "evaluate", stop_after(event))
+            arms.perform(run, killed, None)
+    again = arms.perform(run, killed, None)
+    for outcome in (whole, again):
+        for row in outcome.evaluations:
+            del row["wall_s"]
+    assert again.evaluations == whole.evaluations and len(whole.evaluations) == 3
+    assert again.samples == whole.samples
+    assert list(whole.samples) == ["prompt", "reference", "before", "after"]
+    assert whole.samples["before"] != whole.samples["after"]
+    assert {len(texts) for texts in whole.samples.values()} == {arms.SAMPLES}
 
 
 def test_a_run_that_fails_is_named_and_the_others_have_their_records(tmp_path, run):
@@ -352,8 +383,27 @@ def test_records_are_json_without_what_no_reader_knows(reported):
     assert all("NaN" not in json.dumps(row) for row in record.evaluations)
 
 
-def test_the_published_report_is_what_its_records_say(tmp_path):
-    published = Path(ROOT) / "experiments" / "published"
-    os.symlink(published / "records", tmp_path / "records")
+def test_the_published_report_and_figures_are_what_the_records_say(tmp_path):
+    from matplotlib.testing.compare import compare_images
+
+    committed = Path(ROOT) / "experiments" / "published"
+    os.symlink(committed / "records", tmp_path / "records")
     command.report(command.Report(folder=tmp_path, partial=True))
-    assert (tmp_path / "report.md").read_text() == (published / "report.md").read_text()
+    assert (tmp_path / "report.md").read_text() == (committed / "report.md").read_text()
+    drawn = {path.name for path in (tmp_path / "figures").glob("*.png")}
+    assert drawn == {path.name for path in (committed / "figures").glob("*.png")}
+    for name in drawn:  # fonts are drawn a little differently by other versions
+        assert compare_images(str(committed / "figures" / name), str(tmp_path / "figures" / name), tol=5) is None
+
+
+def test_the_table_of_the_readme_is_what_the_published_records_say(tmp_path, monkeypatch):
+    assert published.committed() == published.table()
+    monkeypatch.setattr(published, "README", tmp_path / "README.md")
+    published.README.write_text(f"before\n{published.BEGIN}\nold\n{published.END}\nafter\n")
+    command.readme(command.Readme())
+    written = published.README.read_text()
+    assert written.startswith(f"before\n{published.BEGIN}\n| question |") and written.endswith("\nafter\n")
+    assert published.committed() == published.table()
+    published.README.write_text("nothing")
+    with pytest.raises(ValueError, match="once each"):
+        command.readme(command.Readme())

@@ -1,7 +1,6 @@
 """How fast a Transformer is trained: by agents.transformer, and by Stable-Baselines3 with the same network.
 
-    python -m experiments.benchmarks.agents [--quick] [--output FILE]
-    python -m experiments.benchmarks.agents --device cuda --output experiments/results/benchmark-agents-gpu.md
+    python -m experiments.benchmarks.agents [--smoke] [--device cuda] [--folder DIR]
 
 On the CPU: 64 rows, a decoder of 2 layers and width 128, float32, one thread. On a GPU: 1,024 rows, decoders of 6
 layers and width 384 (10 M parameters) and of GPT-2 small's layers (85 M; with its 50,257 embeddings 124 M), bfloat16,
@@ -27,10 +26,8 @@ many prompts a token as above. The last two rows are of that.
 
 from __future__ import annotations
 
-import platform
 import resource
 from dataclasses import dataclass, replace
-from importlib.metadata import version
 
 import numpy as np
 import torch
@@ -44,10 +41,11 @@ from agents.transformer.model import Decoder, DecoderConfig
 from agents.transformer.policy import windows
 from agents.transformer.settings import TrainArgs
 from agents.transformer.trainer import Trainer
-from experiments.benchmarks.decoding import decoding, hardware
+from experiments.benchmarks.decoding import decoding
 from experiments.benchmarks.flags import flags
 from experiments.benchmarks.task import CopyWide
 from experiments.benchmarks.timing import in_turns
+from experiments.measurements import Table, measuring
 from textgym.sb3 import SB3VecEnv
 
 NEVER = -1e4  # a logit: its probability is 0 in float32
@@ -228,8 +226,8 @@ class Floor:
         self.setup.wait()
 
 
-def rates(budget: int, setup: Setup, rounds: int, sb3_steps: int) -> list[str]:
-    """The lines of the table for one budget."""
+def rates(budget: int, setup: Setup, rounds: int, sb3_steps: int) -> list[list]:
+    """The rows of the table for one budget."""
     full, ending, sb3 = Ours(budget, setup, Endless), Ours(budget, setup), SB3(budget, setup, sb3_steps)
     hf, floor = Transformers(budget, setup), Floor(budget, setup)
     timed = (full, ending, sb3, hf, floor)
@@ -241,62 +239,60 @@ def rates(budget: int, setup: Setup, rounds: int, sb3_steps: int) -> list[str]:
         both = [columns.sum(1, keepdims=True)] if columns.shape[1] == 2 else []
         seconds[each] = np.concatenate([columns, *both], 1)
     return [
-        _line(budget, "this trainer", seconds[full]),
-        _line(budget, "Stable-Baselines3 PPO", seconds[sb3], seconds[full]),
-        _line(budget, "transformers generate", seconds[hf], seconds[full]),
-        _line(budget, "forward passes", seconds[floor], seconds[full]),
-        _line(budget, "this trainer, texts that end early", seconds[ending]),
-        _line(budget, "Stable-Baselines3 PPO, to that", seconds[sb3], seconds[ending]),
+        _row(budget, "this trainer", seconds[full]),
+        _row(budget, "Stable-Baselines3 PPO", seconds[sb3], seconds[full]),
+        _row(budget, "transformers generate", seconds[hf], seconds[full]),
+        _row(budget, "forward passes", seconds[floor], seconds[full]),
+        _row(budget, "this trainer, texts that end early", seconds[ending]),
+        _row(budget, "Stable-Baselines3 PPO, to that", seconds[sb3], seconds[ending]),
     ]
 
 
-def _line(budget: int, name: str, seconds: np.ndarray, own: np.ndarray | None = None) -> str:
-    cells = [f"{1 / np.median(column):,.0f}" for column in seconds.T]
-    if own is not None:
-        cells = [f"{cell}{_ratio(seconds[:, i], own[:, i])}" for i, cell in enumerate(cells)]
-    return f"| {budget} | {name} | {' | '.join(cells + ['-'] * (3 - len(cells)))} |"
+def _row(budget: int, name: str, seconds: np.ndarray, own: np.ndarray | None = None) -> list:
+    """Tokens a second of rollout, update and both, each with how many times as fast this trainer is."""
+    row: list = [budget, name]
+    for i in range(3):
+        there = i < seconds.shape[1]
+        row.append(float(1 / np.median(seconds[:, i])) if there else None)
+        faster = there and own is not None
+        row.append(np.percentile(seconds[:, i] / own[:, i], [50, 10, 90]).tolist() if faster else None)
+    return row
 
 
-def _ratio(seconds: np.ndarray, own: np.ndarray) -> str:
-    """How many times as fast this trainer is."""
-    low, middle, high = np.percentile(seconds / own, [10, 50, 90])
-    return f" ({middle:.3g}x, {low:.3g}-{high:.3g})"
-
-
-def memory(updates: int) -> str:
+def memory(updates: int) -> Table:
     """The process's largest memory so far after a tenth of ``updates`` updates, and after all of them."""
     env = make_env(16, 16, copy=False)
     trainer = Trainer(TrainArgs(n_envs=16, epochs=1), env, make_decoder(env, Setup(width=32)))
-    seen = []
+    rows = []
     for update in range(1, updates + 1):
         trainer.step()
         if update in (updates // 10, updates):
-            seen.append(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
-    return f"Largest memory after {updates // 10} updates {seen[0]:,.0f} MiB, after {updates} {seen[1]:,.0f} MiB."
+            rows.append([update, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024])
+    return Table("Largest memory of the process", [("after updates", "{:,}"), ("MiB", "{:,.0f}")], rows)
+
+
+TITLES = [("tokens", "{}"), ("what", "{}")]
+for _part in ("rollout", "update", "both"):
+    TITLES += [(_part, "{:,.0f}"), ("this trainer is", "{:.3g}x ({:.3g}-{:.3g})")]
 
 
 def main() -> None:
-    args = flags("experiments.benchmarks.agents", __doc__, device=True)
+    parser = flags("experiments.benchmarks.agents", __doc__)
+    parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu", help="where networks live")
+    args = parser.parse_args()
     torch.set_num_threads(1)
-    versions = ", ".join(f"{name} {version(name)}" for name in ("torch", "stable-baselines3", "transformers"))
-    # memory first: what is timed below takes far more of it
-    lines = [f"{versions}, Python {platform.python_version()}, {hardware(args.device)}.", ""]
-    lines += [memory(100 if args.quick else 1000)]
-    for setup in ON_CPU if args.device == "cpu" else ON_GPU:
-        lines += [
-            "",
-            f"{setup}. Tokens a second; in brackets how many times as fast this trainer is.",
-            "",
-            "| tokens | what | rollout | update | both |",
-            "|---|---|---|---|---|",
-        ]
-        for budget, steps in tqdm(((64, 8), (256, 2)), desc="benchmarks"):
-            lines += rates(budget, setup, *((2, min(2, steps)) if args.quick else (7, steps)))
-        lines += ["", *decoding(Ours(64, setup, Endless).trainer, 2 if args.quick else 7)]
-    text = "\n".join(lines)
-    print(text)
-    if args.output:
-        args.output.write_text(text + "\n")
+    cuda, shapes = args.device == "cuda", ((16, 2),) if args.smoke else ((64, 8), (256, 2))
+    rounds = 2 if args.smoke else 7
+    settings = {"device": torch.cuda.get_device_name()} if cuda else {}
+    packages = ("torch", "stable-baselines3", "transformers", "numpy")
+    with measuring("agents-cuda" if cuda else "agents", __doc__, args, packages, **settings) as tables:
+        # memory first: what is timed below takes far more of it
+        tables.append(memory(10 if args.smoke else 1000))
+        for setup in ON_GPU if cuda else ON_CPU:
+            caption = f"{setup}. Tokens a second, and how many times as fast this trainer is"
+            rows = [rates(budget, setup, rounds, steps) for budget, steps in tqdm(shapes, desc="benchmarks")]
+            tables.append(Table(caption, TITLES, sum(rows, [])))
+            tables.append(decoding(Ours(shapes[0][0], setup, Endless).trainer, rounds))
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """Tasks over data of one's own: time of a draw, memory of a stream, and real translation by agents that do not learn.
 
-    python -m experiments.benchmarks.datasets [--quick] [--output FILE]
+    python -m experiments.benchmarks.datasets [--smoke] [--folder DIR]
         [--parallel "data/{split}.en.gz" "data/{split}.de.gz" --splits '{"validation": "val"}']
 
 Generated rows of JSON lines; the files are made in a temporary folder (1 GB) and deleted. Memory is the resident set of
@@ -10,11 +10,9 @@ a process that does nothing else; ratios are medians over rounds, in brackets th
 
 from __future__ import annotations
 
-import argparse
 import json
 import multiprocessing
 import os
-import platform
 import re
 import tempfile
 import time
@@ -31,7 +29,9 @@ import sacrebleu
 
 from agents.baselines import make_baseline
 from agents.evaluation import evaluate, evaluation_env
-from experiments.benchmarks.timing import compare
+from experiments.benchmarks.flags import flags
+from experiments.benchmarks.timing import TIMES, compare
+from experiments.measurements import Table, measuring
 from textgym.tasks import SPLITS
 from textgym.tasks.own_data import Dataset
 
@@ -64,7 +64,7 @@ def write(path: Path, *, rows: int | None = None, size: int | None = None, words
                 return str(path)
 
 
-def draws(folder: Path, rows: int) -> list[str]:
+def draws(folder: Path, rows: int, rounds: int) -> Table:
     """Resets and draws over many rows against 1,000."""
     paths = {n: write(folder / f"{n}.jsonl", rows=n) for n in (1000, rows)}
     made = []
@@ -75,10 +75,10 @@ def draws(folder: Path, rows: int) -> list[str]:
         how = "streamed" if streaming else "in memory"
         sampling = [partial(env.task.sample, np.random.default_rng(0)) for env in (large, small)]
         for what, functions in {"reset of 64 rows": (large.reset, small.reset), "sample": sampling}.items():
-            ratio = compare(*functions, rounds=31, seconds=0.2)
-            us, baseline = ratio.seconds * 1e6, ratio.baseline_seconds * 1e6
-            made.append(f"| {what}, {how} | {us:.1f} | {baseline:.1f} | {ratio} |")
-    return [f"| us | {rows:,} rows | 1,000 rows | times as fast |", "|---|---|---|---|", *made]
+            ratio = compare(*functions, rounds=rounds, seconds=0.2)
+            made.append([f"{what}, {how}", ratio.seconds * 1e6, ratio.baseline_seconds * 1e6, ratio.cell])
+    columns = [("what", "{}"), (f"us, {rows:,} rows", "{:.1f}"), ("us, 1,000 rows", "{:.1f}"), ("times as fast", TIMES)]
+    return Table("Draws over many rows and over few", columns, made)
 
 
 def resident(what: str) -> float:
@@ -97,7 +97,7 @@ def stream(path: str) -> dict[str, float]:
     return {**made, "before": before, "after": resident("VmRSS")}
 
 
-def translations(source: str, target: str, splits: dict[str, str | None]) -> list[str]:
+def translations(source: str, target: str, splits: dict[str, str | None]) -> list[Table]:
     """Vocabularies, drops, and corpus BLEU on the test split."""
     id, made = "textgym/TranslationDataset-v0", []
     for name, vocabulary in VOCABULARIES.items():
@@ -106,59 +106,60 @@ def translations(source: str, target: str, splits: dict[str, str | None]) -> lis
         tasks = {split: gym.make(id, **data, split=split).unwrapped.task for split in SPLITS}
         test, seconds = tasks["test"], time.process_time() - start
         sizes = f"V = {test.vocabulary.size}, prompt_length {test.prompt_length}, budget {test.budget}"
-        made += ["", f"{name}, {sizes}; the three splits made in {seconds:.1f} s of the processor:", ""]
-        made += [f"- {split}: {about(task)}" for split, task in tasks.items()]
-        made += ["", f"| agent on test, {name} | corpus BLEU | mean chrF |", "|---|---|---|"]
-        env = evaluation_env(id, "test", **data)
+        caption = f"{name}, {sizes}; the three splits made in {seconds:.1f} s of the processor"
+        made.append(Table(caption, KEPT, [[split, *about(task)] for split, task in tasks.items()]))
+        env, rows = evaluation_env(id, "test", **data), []
         for agent in AGENTS:
             wrote = evaluate(make_baseline(agent, id, env.task, **data), env, len(env.task))
             bleu = sacrebleu.corpus_bleu(wrote.texts, [*zip_longest(*wrote.references)])
-            made.append(f"| {agent} | {bleu.score:.2f} | {wrote.mean_score:.3f} |")
+            rows.append([agent, bleu.score, wrote.mean_score])
+        columns = [("agent on test", "{}"), ("corpus BLEU", "{:.2f}"), ("mean chrF", "{:.3f}")]
+        made.append(Table(f"Agents that do not learn, {name}", columns, rows))
     return made
 
 
-def about(task: Dataset) -> str:
+KEPT = [("split", "{}"), ("items", "{:,}"), ("left out", "{}"), ("references", "{:,}")]
+KEPT += [("survive `decode(encode())`", "{:,}"), ("are references of train", "{:.1%}")]
+
+
+def about(task: Dataset) -> list:
     """Items, drops, what the vocabulary loses, and what is in train, too."""
     texts = [reference for item in task.items for reference in item.references]
     written = map(task.vocabulary.decode, task.vocabulary.encode_all(texts))
-    same = sum(map(eq, texts, written))
     left_out = ", ".join(f"{count} {reason}" for reason, count in task.dropped.items()) or "nothing"
-    return (
-        f"{len(task):,} items; left out: {left_out}; {same:,} of {len(texts):,} references survive "
-        f"`decode(encode())`; {task.overlap:.1%} are references of train"
-    )
+    return [len(task), left_out, len(texts), sum(map(eq, texts, written)), task.overlap]
+
+
+def streams(folder: Path, size: int) -> Table:
+    """What files of ``size`` bytes cost to stream, rows short and long, each in a process of its own."""
+    rows = []
+    for words in (14, 60):
+        path = write(folder / f"{words}.jsonl", size=size, words=words)
+        with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as other:
+            cost = other.submit(stream, path).result()
+        with open(path, "rb") as file:
+            count = sum(1 for _ in file)
+        rows.append([count, os.path.getsize(path), *(cost[name] for name in ("seconds", "before", "peak", "after"))])
+        os.remove(path)
+    columns = [("rows streamed", "{:,}"), ("bytes", "{:,}"), ("s of the processor", "{:.0f}"), ("MB before", "{:.0f}")]
+    return Table("A stream", [*columns, ("MB at most", "{:.0f}"), ("MB after 20,000 draws", "{:.0f}")], rows)
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--quick", action="store_true", help="100,000 rows and 50 MB instead of a million and 1 GB")
+    parser = flags("experiments.benchmarks.datasets", __doc__)
     parser.add_argument("--parallel", nargs=2, metavar=("SOURCE", "TARGET"), help="text files, {split} in their names")
     parser.add_argument("--splits", type=json.loads, default={}, metavar="JSON", help="names of the splits in them")
-    parser.add_argument("--output", type=Path, help="also write the tables to this Markdown file")
     args = parser.parse_args()
-    rows, size = (100_000, 5 * 10**7) if args.quick else (10**6, 10**9)
-    made = [f"numpy {np.__version__}, sacrebleu {sacrebleu.__version__}, Python {platform.python_version()}", ""]
-    with tempfile.TemporaryDirectory() as folder:
-        made += draws(Path(folder), rows)
-        made += ["", "| rows streamed | bytes | s of the processor | MB before | MB at most | MB after 20,000 draws |"]
-        made += ["|---|---|---|---|---|---|"]
-        for words in (14, 60):
-            path = write(Path(folder) / f"{words}.jsonl", size=size, words=words)
-            with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as other:
-                cost = other.submit(stream, path).result()
-            with open(path, "rb") as file:
-                count = sum(1 for _ in file)
-            made.append(
-                f"| {count:,} | {os.path.getsize(path):,} | {cost['seconds']:.0f} | {cost['before']:.0f} "
-                f"| {cost['peak']:.0f} | {cost['after']:.0f} |"
-            )
-            os.remove(path)
-    if args.parallel:
-        made += translations(*args.parallel, args.splits)
-    text = "\n".join(made)
-    print(text)
-    if args.output:
-        args.output.write_text(text + "\n")
+    rows, size, rounds = (2_000, 10**6, 2) if args.smoke else (10**6, 10**9, 31)
+    settings = {"parallel": " and ".join(Path(path).name for path in args.parallel)} if args.parallel else {}
+    with (
+        measuring("datasets", __doc__, args, ("sacrebleu", "numpy"), **settings) as tables,
+        tempfile.TemporaryDirectory() as folder,
+    ):
+        tables.append(draws(Path(folder), rows, rounds))
+        tables.append(streams(Path(folder), size))
+        if args.parallel:
+            tables += translations(*args.parallel, args.splits)
 
 
 if __name__ == "__main__":

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import platform
 import time
 
 import numpy as np
@@ -10,11 +9,11 @@ import torch
 
 from agents.transformer.trainer import Trainer
 from experiments.benchmarks.timing import in_turns
+from experiments.measurements import Table
 
 
-def decoding(trainer: Trainer, rounds: int) -> list[str]:
-    """Two sentences: the time of a step of the cache in the middle of a text, and the share of environment and reward
-    in a rollout."""
+def decoding(trainer: Trainer, rounds: int) -> Table:
+    """The time of a step of the cache in the middle of a text, and the share of environment and reward in a rollout."""
     writer, policy, env = trainer.writer, trainer.policy, trainer.env
     wait = torch.cuda.synchronize if policy.device.type == "cuda" else lambda: None
     columns = torch.full_like(writer.lengths, env.prompt_length + env.budget // 2)
@@ -33,11 +32,11 @@ def decoding(trainer: Trainer, rounds: int) -> list[str]:
     kept = sum(each[..., :seen, :].nbytes for each in writer.cache.values) * 2
     moved = parameters * torch.finfo(policy.precision).bits // 8 + kept
     least = moved / bandwidth(policy.device)
-    return [
-        f"{parameters / 1e6:.1f} M parameters: a step in the middle of a text takes {1e3 * seconds:.2f} ms, reading "
-        f"its {moved / 2**20:,.0f} MiB (parameters, keys, values) {1e3 * least:.2f} ms ({seconds / least:.1f}x). "
-        f"Environment and reward are {share_of_env(trainer):.1%} of a rollout."
-    ]
+    columns = [("parameters", "{:.1f} M"), ("ms a step", "{:.2f}"), ("MiB it reads", "{:,.0f}")]
+    columns += [("ms to read them", "{:.2f}"), ("times that", "{:.1f}x"), ("environment and reward", "{:.1%}")]
+    row = [parameters / 1e6, 1e3 * seconds, moved / 2**20, 1e3 * least, seconds / least, share_of_env(trainer)]
+    caption = "A step in the middle of a text (it reads parameters, keys, values), and the share of a rollout"
+    return Table(caption, columns, [[float(cell) for cell in row]])
 
 
 def bandwidth(device: torch.device) -> float:
@@ -68,15 +67,3 @@ def share_of_env(trainer: Trainer) -> float:
     trainer.write()
     del env.step
     return sum(spent) / (time.perf_counter() - start)
-
-
-def hardware(device: str) -> str:
-    """The name of what computes."""
-    if device == "cuda":
-        return torch.cuda.get_device_name()
-    try:
-        with open("/proc/cpuinfo") as lines:
-            names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    except OSError:
-        names = []
-    return names[0] if names else platform.processor() or platform.machine()

@@ -1,6 +1,6 @@
 """How fast the environments step, against the best plain-Python environment one would write by hand.
 
-    python -m experiments.benchmarks.envs [--quick] [--output FILE]
+    python -m experiments.benchmarks.envs [--smoke] [--folder DIR]
 
 Vocabulary 128, budget 64, uniformly random actions, one thread. Ratios are medians over rounds in which
 both sides are timed one after the other; in brackets the 10th and 90th percentile. Two rewards: the
@@ -11,13 +11,11 @@ whose Python code is the same on both sides and bounds what batching can gain.
 from __future__ import annotations
 
 import cProfile
-import platform
 import pstats
 import time
 from collections.abc import Callable
 from pathlib import Path
 
-import gymnasium as gym
 import numpy as np
 from gymnasium.vector import SyncVectorEnv
 from stable_baselines3.common.vec_env import DummyVecEnv
@@ -27,7 +25,8 @@ import textgym
 from experiments.benchmarks.flags import flags
 from experiments.benchmarks.reference_env import ReferenceEnv
 from experiments.benchmarks.task import CopyWide
-from experiments.benchmarks.timing import Ratio, compare
+from experiments.benchmarks.timing import TIMES, Ratio, compare
+from experiments.measurements import Table, measuring
 from textgym.sb3 import SB3VecEnv
 
 METRICS = ("token_match", "character_accuracy")
@@ -76,7 +75,7 @@ def sb3(metric: str, n: int) -> tuple[Callable, Callable]:
     return stepper(env, n), stepper(reference, n)
 
 
-def flatness(metric: str, n: int = 1024, passes: int = 5) -> Ratio:
+def flatness(metric: str, n: int, passes: int) -> Ratio:
     """Tokens 961-1,020 of a text against tokens 1-60, in each of some passes over texts of 1,023 tokens."""
     env = textgym.TextGenVectorEnv(CopyWide(length=1023, items=200), n, reward=f"delta:{metric}", copy=False)
     actions = np.random.default_rng(0).integers(0, TASK.vocabulary.size - 1, (1020, n))  # no EOS
@@ -92,7 +91,7 @@ def flatness(metric: str, n: int = 1024, passes: int = 5) -> Ratio:
     return Ratio(float(np.median(times[:, 0])), float(np.median(times[:, 1])), times[:, 1] / times[:, 0])
 
 
-def resets(n: int = 64) -> tuple[Callable, Callable]:
+def resets(n: int) -> tuple[Callable, Callable]:
     """Resets over 200,000 items against resets over 200."""
     small, large = (textgym.TextGenVectorEnv(CopyWide(items=items), n) for items in (200, 200_000))
     return large.reset, small.reset
@@ -125,46 +124,36 @@ def shares(n: int, metric: str = "token_match", steps: int = 2000) -> list[tuple
 
 
 def main() -> None:
-    args = flags("experiments.benchmarks.envs", __doc__)
-    budget = {"rounds": 5, "seconds": 0.05} if args.quick else {"rounds": 21, "seconds": 0.2}
+    args = flags("experiments.benchmarks.envs", __doc__).parse_args()
+    budget = {"rounds": 2, "seconds": 0.01} if args.smoke else {"rounds": 21, "seconds": 0.2}
+    rows = (8, 16) if args.smoke else (64, 1024)
     jobs: list[tuple[str, int, Callable[[], Ratio]]] = []  # what, rows, measure
 
-    def add(what: str, rows: int, make: Callable, *arguments) -> None:
-        jobs.append((what, rows, lambda: compare(*make(*arguments), **budget)))
+    def add(what: str, n: int, make: Callable, *arguments) -> None:
+        jobs.append((what, n, lambda: compare(*make(*arguments), **budget)))
 
     for metric in METRICS:
         add(f"TextGenEnv against the reference env, {metric}", 1, single, metric)
-        for n in (64, 1024):
+        for n in rows:
             add(f"vector env, {n} rows, against SyncVectorEnv, {metric}", n, vector, metric, n)
             add(f"SB3 adapter, {n} rows, against DummyVecEnv, {metric}", n, sb3, metric, n)
-        late = f"a token after 960 others against one after few, 1,024 rows, {metric}"
-        jobs.append((late, 1024, lambda metric=metric: flatness(metric)))
-    add(
-        "vector env with copy=False, 1,024 rows, against SyncVectorEnv, token_match",
-        1024,
-        vector,
-        "token_match",
-        1024,
-        False,
-    )
-    add("reset of 64 rows over 200,000 items against over 200", 64, resets)
-    lines = [
-        f"gymnasium {gym.__version__}, numpy {np.__version__}, Python {platform.python_version()}",
-        "",
-        "| what | us a step of a row | baseline | times as fast |",
-        "|---|---|---|---|",
-    ]
-    for what, rows, measure in tqdm(jobs, desc="benchmarks"):
-        ratio = measure()
-        us, baseline = ratio.seconds / rows * 1e6, ratio.baseline_seconds / rows * 1e6
-        lines.append(f"| {what} | {us:.2f} | {baseline:.2f} | {ratio} |")
-    for n in (64, 1024):
-        lines += ["", f"Where a step of {n} rows goes (delta:token_match, share under a profiler):", ""]
-        lines += [f"- {name}: {share:.0%}" for name, share in shares(n)]
-    text = "\n".join(lines)
-    print(text)
-    if args.output:
-        args.output.write_text(text + "\n")
+        n, passes = rows[1], 1 if args.smoke else 5
+        late = f"a token after 960 others against one after few, {n:,} rows, {metric}"
+        jobs.append((late, n, lambda metric=metric, n=n, passes=passes: flatness(metric, n, passes)))
+    many = f"vector env with copy=False, {rows[1]:,} rows, against SyncVectorEnv, token_match"
+    add(many, rows[1], vector, "token_match", rows[1], False)
+    add(f"reset of {rows[0]} rows over 200,000 items against over 200", rows[0], resets, rows[0])
+    with measuring("envs", __doc__, args, ("gymnasium", "stable-baselines3", "numpy")) as tables:
+        columns = [("what", "{}"), ("us a step of a row", "{:.2f}"), ("baseline", "{:.2f}"), ("times as fast", TIMES)]
+        tables.append(Table("What the environments cost, and what they are held against", columns, []))
+        for what, n, measure in tqdm(jobs, desc="benchmarks"):
+            ratio = measure()
+            us, baseline = ratio.seconds / n * 1e6, ratio.baseline_seconds / n * 1e6
+            tables[0].rows.append([what, us, baseline, ratio.cell])
+        for n in rows:
+            where = f"Where a step of {n} rows goes (delta:token_match, under a profiler)"
+            parts = [list(part) for part in shares(n, steps=100 if args.smoke else 2000)]
+            tables.append(Table(where, [("part", "{}"), ("share", "{:.0%}")], parts))
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """What expressions cost: hostile ones at most, right ones beside Python's own ``eval``, and the metrics at every token.
 
-    python -m experiments.benchmarks.expressions [--quick] [--output FILE]
+    python -m experiments.benchmarks.expressions [--smoke] [--folder DIR]
 
 Hostile: a list of known attacks, and random expressions of any functions and methods on anything, with large numbers.
 The time of a text is the CPU time to read it, evaluate it once and say why it has no value, the least of three rounds;
@@ -9,18 +9,17 @@ memory is what ``tracemalloc`` sees at its peak.
 
 from __future__ import annotations
 
-import argparse
-import platform
 import time
 import tracemalloc
 from collections.abc import Sequence
-from pathlib import Path
 
 import numpy as np
 from tqdm import tqdm
 
+from experiments.benchmarks.flags import flags
 from experiments.benchmarks.hostile_expressions import FORMS, HOSTILE, NAMES, VALUES, filled
 from experiments.benchmarks.timing import compare
+from experiments.measurements import Table, measuring
 from textgym import CasesPassed, Episode, ValidPrefix
 from textgym.expressions import Expression, ExpressionError
 from textgym.tasks.code_generation import CodeGeneration
@@ -59,18 +58,16 @@ def random_attacks(count: int) -> list[str]:
     return [filled(several(FORMS, rng.integers(1, 12)), several(VALUES, 20)) for _ in range(count)]
 
 
-def cost_row(name: str, texts: Sequence[str]) -> str:
+def cost_row(name: str, texts: Sequence[str]) -> list:
     costs = np.array([milliseconds(text) for text in tqdm(texts, desc=name)])
     worst = np.argsort(costs)[::-1][:50]
     memory = max(peak_megabytes(texts[i]) for i in worst)
     share = np.mean([not isinstance(evaluate(text), str) for text in texts])
-    return (
-        f"| {name} | {len(texts):,} | {share:.0%} | {np.median(costs):.3f} | {np.percentile(costs, 99):.2f} "
-        f"| {costs.max():.2f} | {memory:.1f} | `{texts[worst[0]][:60]}` |"
-    )
+    times = np.percentile(costs, [50, 99, 100]).tolist()
+    return [name, len(texts), float(share), *times, memory, texts[worst[0]][:60].replace("|", "¦")]
 
 
-def beside_eval(rounds: int) -> str:
+def beside_eval(rounds: int) -> list:
     """References of the task on their hidden cases: the expression read once, then a call a case; both sides."""
     task = CodeGeneration(steps=4, arguments=2)
     episodes = [task.episode(i) for i in range(100)]
@@ -93,7 +90,7 @@ def beside_eval(rounds: int) -> str:
 
     ratio = compare(ours, pythons, rounds, 0.2)
     us, baseline = (1e6 * seconds / len(jobs) for seconds in (ratio.seconds, ratio.baseline_seconds))
-    return f"| references, 8 cases each | {us:.0f} | {baseline:.0f} | {1 / ratio.median:.1f} |"
+    return ["references, 8 cases each", us, baseline, 1 / ratio.median]
 
 
 def tokens(metric, texts: Sequence[tuple[Episode, str]]) -> float:
@@ -108,27 +105,22 @@ def tokens(metric, texts: Sequence[tuple[Episode, str]]) -> float:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--quick", action="store_true", help="fewer random expressions and rounds")
-    parser.add_argument("--output", type=Path, help="also write the tables to this Markdown file")
-    args = parser.parse_args()
-    columns = ["expressions", "texts", "have a value", "median ms", "99 % ms", "most ms", "most MB", "the dearest"]
-    lines = [f"Python {platform.python_version()}, numpy {np.__version__}, {platform.machine()}", ""]
-    lines += ["| " + " | ".join(columns) + " |", "|---" * len(columns) + "|"]
-    lines.append(cost_row("known attacks", HOSTILE))
-    lines.append(cost_row("random attacks", random_attacks(1_000 if args.quick else 20_000)))
-    lines += ["", "| right expressions | us | us of compile and eval | times as slow |", "|---|---|---|---|"]
-    lines.append(beside_eval(3 if args.quick else 9))
-    task = CodeGeneration()
-    texts = [(episode, episode.references[0]) for episode in map(task.episode, range(200))]
-    lines += ["", "| metric, on references | us a character |", "|---|---|"]
-    for metric in (ValidPrefix(), CasesPassed("visible_examples"), CasesPassed("hidden_cases")):
-        tokens(metric, texts)
-        lines.append(f"| {metric.name} | {tokens(metric, texts):.2f} |")
-    text = "\n".join(lines)
-    print(text)
-    if args.output:
-        args.output.write_text(text + "\n")
+    args = flags("experiments.benchmarks.expressions", __doc__).parse_args()
+    with measuring("expressions", __doc__, args, ("numpy",)) as tables:
+        columns = [("expressions", "{}"), ("texts", "{:,}"), ("have a value", "{:.0%}"), ("median ms", "{:.3f}")]
+        columns += [("99 % ms", "{:.2f}"), ("most ms", "{:.2f}"), ("most MB", "{:.1f}"), ("the dearest", "`{}`")]
+        known, drawn = (HOSTILE[:10], 50) if args.smoke else (HOSTILE, 20_000)
+        rows = [cost_row("known attacks", known), cost_row("random attacks", random_attacks(drawn))]
+        tables.append(Table("Expressions that somebody would write to do harm", columns, rows))
+        columns = [("right expressions", "{}"), ("us", "{:.0f}"), ("us of compile and eval", "{:.0f}")]
+        rows = [beside_eval(2 if args.smoke else 9)]
+        tables.append(Table("Beside Python's own eval", [*columns, ("times as slow", "{:.1f}")], rows))
+        task, rows = CodeGeneration(), []
+        texts = [(episode, episode.references[0]) for episode in map(task.episode, range(5 if args.smoke else 200))]
+        for metric in (ValidPrefix(), CasesPassed("visible_examples"), CasesPassed("hidden_cases")):
+            tokens(metric, texts)
+            rows.append([metric.name, tokens(metric, texts)])
+        tables.append(Table("At every token of references", [("metric", "{}"), ("us a character", "{:.2f}")], rows))
 
 
 if __name__ == "__main__":

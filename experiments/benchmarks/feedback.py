@@ -1,6 +1,6 @@
 """How long an annotator waits for the next item, in a store of 100,000 judgements.
 
-    python -m experiments.benchmarks.feedback [--quick] [--output FILE]
+    python -m experiments.benchmarks.feedback [--smoke] [--folder DIR]
 
 A store on disk, 20,000 texts for 5,000 prompts (and, in a second one, for a single prompt), judged by 20 annotators,
 a pair or text judged again withdrawing what was said of it before.
@@ -11,7 +11,6 @@ ensemble's disagreement, whose own time is not in it; the page asks for the item
 
 from __future__ import annotations
 
-import platform
 import sqlite3
 import tempfile
 import time
@@ -25,6 +24,7 @@ from tqdm import tqdm
 from agents.feedback import Comparison, Judgement, Marks, Rating, Span, Store, Text, next_item
 from agents.feedback.server import progress
 from experiments.benchmarks.flags import flags
+from experiments.measurements import Table, measuring
 
 ANNOTATORS = 20
 KINDS = ("comparison", "rating", "marks")
@@ -41,17 +41,18 @@ def judgements(judged: int, texts: int, group: int) -> Iterator[Judgement]:
         yield Judgement(answer, f"annotator {n // 4 % ANNOTATORS}", f"submission {n}")
 
 
-def milliseconds(function: Callable[[], object], calls: int) -> str:
+def milliseconds(function: Callable[[], object], calls: int) -> list[float]:
+    """Median and 99th percentile."""
     times = []
     for _ in range(calls):
         start = time.perf_counter()
         function()
         times.append(1000 * (time.perf_counter() - start))
-    return f"{np.median(times):.2f} ({np.percentile(times, 99):.2f})"
+    return np.percentile(times, [50, 99]).tolist()
 
 
-def table(folder: Path, texts: int, group: int, judged: int, calls: int) -> list[str]:
-    """The lines of the table for texts in groups of one prompt."""
+def waits(folder: Path, texts: int, group: int, judged: int, calls: int) -> list[list]:
+    """The rows of the table for texts in groups of one prompt."""
     store = Store(folder / f"{group}.db")
     store.add_texts(
         Text("Copy-v0", f"prompt {n // group}", f"text {n} " + "word " * 40, "best.pt", n) for n in range(texts)
@@ -78,28 +79,22 @@ def table(folder: Path, texts: int, group: int, judged: int, calls: int) -> list
         ("submit", lambda: store.submit(Rating(1 + next(numbers) % texts, 3), "annotator 3", f"timed {next(numbers)}"))
     )
     jobs.append(("undo", lambda: store.undo("annotator 3", f"undo {next(numbers)}")))
-    lines = [f"| {group:,} | {name} | {milliseconds(job, calls)} |" for name, job in jobs]
+    rows = [[group, name, milliseconds(job, calls)] for name, job in jobs]
     store.close()
-    return lines
+    return rows
 
 
 def main() -> None:
-    args = flags("experiments.benchmarks.feedback", __doc__)
-    texts, judged, calls = (2_000, 10_000, 50) if args.quick else (20_000, 100_000, 300)
-    lines = [
-        f"SQLite {sqlite3.sqlite_version}, Python {platform.python_version()}. {texts:,} texts, {judged:,} judgements. "
-        "Milliseconds: median (99th percentile).",
-        "",
-        "| texts a prompt | what | ms |",
-        "|---|---|---|",
-    ]
-    with tempfile.TemporaryDirectory() as folder:
-        for group in tqdm((4, texts), desc="stores"):
-            lines += table(Path(folder), texts, group, judged, calls)
-    text = "\n".join(lines)
-    print(text)
-    if args.output:
-        args.output.write_text(text + "\n")
+    args = flags("experiments.benchmarks.feedback", __doc__).parse_args()
+    texts, judged, calls = (200, 1_000, 3) if args.smoke else (20_000, 100_000, 300)
+    with (
+        measuring("feedback", __doc__, args, ("numpy",), sqlite=sqlite3.sqlite_version) as tables,
+        tempfile.TemporaryDirectory() as folder,
+    ):
+        columns = [("texts a prompt", "{:,}"), ("what", "{}"), ("ms", "{:.2f} ({:.2f})")]
+        caption = f"{texts:,} texts, {judged:,} judgements; milliseconds: median (99th percentile)"
+        rows = [waits(Path(folder), texts, group, judged, calls) for group in tqdm((4, texts), desc="stores")]
+        tables.append(Table(caption, columns, sum(rows, [])))
 
 
 if __name__ == "__main__":

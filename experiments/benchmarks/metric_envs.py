@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from rouge_score.rouge_scorer import RougeScorer
@@ -14,6 +14,7 @@ from tqdm import tqdm
 import textgym
 from experiments.benchmarks.metric_rows import python_code
 from experiments.benchmarks.prose import Rewrite, likely_actions
+from experiments.measurements import Table
 from textgym.sb3 import SB3VecEnv
 from textgym.sb3.encoders import policy_kwargs
 
@@ -35,24 +36,23 @@ _SACREBLEU = SacreBLEU(effective_order=True)
 _ROUGE = RougeScorer(["rougeL"])
 
 
-def stepping_table(seconds: float) -> list[str]:
+def stepping_table(rows: Sequence[int], seconds: float) -> Table:
     """``seconds``: about how long each environment is stepped."""
     rewards = {"nothing at every token (terminal:token_match)": "terminal:token_match"}
     names = ("token_match", "token_bleu", "bleu", "chrf", "rougeL", "cer")
     rewards |= {f"delta:{name}": f"delta:{name}" for name in names}
     rewards["delta of BLEU, ROUGE-1, ROUGE-L and chrF"] = [f"delta:{n}" for n in ("bleu", "rouge1", "rougeL", "chrf")]
     rewards["delta of sacrebleu called on the prefix"] = textgym.Delta(sacrebleu_on_the_prefix)
-    rows = (1, 64, 1024)
-    lines = ["Tokens a second of the vector env, V = 8,192, texts of 60 tokens (thousands):", ""]
-    lines += ["| reward | " + " | ".join(f"{n:,} rows" for n in rows) + " |", "|---|---|---|---|"]
+    columns = [("reward", "{}"), *((f"{n:,} rows", "{:.1f}") for n in rows)]
+    table = Table("Tokens a second of the vector env, V = 8,192, texts of 60 tokens (thousands)", columns, [])
     for name, reward in tqdm(rewards.items(), desc="stepping"):
         rates = [stepping(reward, n, seconds) / 1000 for n in rows]
-        lines.append(f"| {name} | " + " | ".join(f"{rate:.1f}" for rate in rates) + " |")
+        table.rows.append([name, *rates])
         if name in COMPILED:
             with python_code():
                 rates = [stepping(reward, n, seconds) / 1000 for n in rows[1:]]
-            lines.append(f"| {name}, Python code | | " + " | ".join(f"{rate:.1f}" for rate in rates) + " |")
-    return lines
+            table.rows.append([f"{name}, Python code", None, *rates])
+    return table
 
 
 def stepping(reward: object, rows: int, seconds: float) -> float:
@@ -110,19 +110,17 @@ class Training:
         return (time.perf_counter() - start) / tokens, self.paid / tokens
 
 
-def training_table(n_steps: int, rounds: int = 2) -> list[str]:
+def training_table(budgets: Sequence[int], n_steps: int, rounds: int = 2) -> Table:
     """Each reward in turn takes ``rounds`` rollouts of ``n_steps`` tokens a row, and updates after them."""
     rewards = {"nothing (terminal:token_match)": "terminal:token_match"}
     rewards |= {"delta:bleu": "delta:bleu", "sacrebleu on the prefix": textgym.Delta(sacrebleu_on_the_prefix)}
     rewards |= {"delta:rougeL": "delta:rougeL", "rouge-score on the prefix": textgym.Delta(rouge_score_on_the_prefix)}
-    lines = [
-        f"SB3 PPO, embedding bag, V = 128 (characters), {TRAINED_ROWS} rows, wall time of rollouts and updates:",
-        "",
-    ]
-    lines += ["| budget | reward | tokens/s | share of the reward |", "|---|---|---|---|"]
-    for budget in tqdm((64, 256), desc="training"):
+    caption = f"SB3 PPO, embedding bag, V = 128 (characters), {TRAINED_ROWS} rows, wall time of rollouts and updates"
+    columns = [("budget", "{}"), ("reward", "{}"), ("tokens/s", "{:,.0f}"), ("share of the reward", "{:.1%}")]
+    table = Table(caption, columns, [])
+    for budget in tqdm(budgets, desc="training"):
         each = [Training(reward, budget, n_steps) for reward in rewards.values()]
         seconds = np.array([[training.learn() for training in each] for _ in range(rounds)]).sum(axis=0) / rounds
         for name, (total, paid) in zip(rewards, seconds, strict=True):
-            lines.append(f"| {budget} | {name} | {1 / total:,.0f} | {paid / total:.1%} |")
-    return lines
+            table.rows.append([budget, name, 1 / total, paid / total])
+    return table

@@ -12,7 +12,8 @@ from sacrebleu.metrics import BLEU as SacreBLEU
 from tqdm import tqdm
 
 from experiments.benchmarks.prose import pair, vocabulary
-from experiments.benchmarks.timing import Ratio
+from experiments.benchmarks.timing import TIMES, Ratio
+from experiments.measurements import Table
 from textgym.episode import Episode
 from textgym.metrics import BatchProgress, Metric, TokenBLEU
 from textgym.replay import as_rows, replay
@@ -92,36 +93,39 @@ def compiled_resets(metric: Metric, rounds: int, rng: np.random.Generator, rows:
     return times
 
 
-def arrays_table(rounds: int, places: int) -> list[str]:
+def arrays_table(rows: Sequence[int], rounds: int, places: int) -> Table:
     """``places``: prefixes of a text that sacrebleu scores."""
-    lines = ["BLEU on token ids, in arrays (token_bleu), against sacrebleu on the ids, object kept:", ""]
-    lines += ["| tokens | rows | us a token and row | sacrebleu | times as fast |", "|---|---|---|---|---|"]
+    columns = [("tokens", "{}"), ("rows", "{:,}"), ("us a token and row", "{:.2f}"), ("sacrebleu", "{:.0f}")]
+    caption = "BLEU on token ids, in arrays (token_bleu), against sacrebleu on the ids, object kept"
+    table = Table(caption, [*columns, ("times as fast", TIMES)], [])
     for tokens in (64, 256):
-        for n in (64, 1024):
+        for n in rows:
             ratio = in_arrays(tokens, n, rounds, places)
-            us, library = ratio.seconds * 1e6, ratio.baseline_seconds * 1e6
-            lines.append(f"| {tokens} | {n:,} | {us:.2f} | {library:.0f} | {ratio} |")
-    return lines
+            table.rows.append([tokens, n, ratio.seconds * 1e6, ratio.baseline_seconds * 1e6, ratio.cell])
+    return table
 
 
-def rows_table(metrics: Sequence[Metric], lengths: Sequence[int], rounds: int) -> list[str]:
-    shapes = [(tokens, 64) for tokens in lengths] + [(lengths[0], 1024)]
-    columns = [f"{tokens:,} tokens, {n:,} rows" for tokens, n in shapes]
-    columns.append(f"a token at {lengths[-1]:,} over one at {lengths[0]}, 64 rows: compiled, Python")
-    columns.append("new reference, 64 tokens")
-    lines = ["Many rows of texts, us a token and row: compiled code, Python code, times as fast:", ""]
-    lines += [f"| metric | {' | '.join(columns)} |", "|---|" + "---|" * len(columns)]
-    rng = np.random.default_rng(3)
+def rows_table(metrics: Sequence[Metric], lengths: Sequence[int], rows: Sequence[int], rounds: int) -> Table:
+    """``rows``: few, and many."""
+    shapes = [(tokens, rows[0]) for tokens in lengths] + [(lengths[0], rows[1])]
+    columns = [
+        ("metric", "{}"),
+        *((f"{tokens:,} tokens, {n:,} rows", "{:.2f}, {:.2f}, " + TIMES) for tokens, n in shapes),
+    ]
+    growing = f"a token at {lengths[-1]:,} over one at {lengths[0]}, {rows[0]} rows: compiled, Python"
+    columns += [(growing, "{:.1f}x, {:.1f}x"), ("new reference, 64 tokens", "{:.0f}, {:.0f}, " + TIMES)]
+    caption = "Many rows of texts, us a token and row: compiled code, Python code, times as fast"
+    table, rng = Table(caption, columns, []), np.random.default_rng(3)
     for metric in tqdm(metrics, desc="compiled code"):
         times = compiled_rows(metric, shapes, max(3, rounds // 3))
-        cells = [shown(times[:, i]) for i in range(len(shapes))]
+        cells = [beside(times[:, i]) for i in range(len(shapes))]
         flat = np.median(times[:, len(lengths) - 1] / times[:, 0], axis=0)
-        new = shown(compiled_resets(metric, rounds, rng), digits=0)
-        lines.append(f"| {metric.name} | {' | '.join(cells)} | {flat[0]:.1f}x, {flat[1]:.1f}x | {new} |")
-    return lines
+        new = beside(compiled_resets(metric, rounds, rng))
+        table.rows.append([metric.name, *cells, flat.tolist(), new])
+    return table
 
 
-def shown(times: np.ndarray, digits: int = 2) -> str:
+def beside(times: np.ndarray) -> list[float]:
     """us in compiled code, in Python code, and how many times as fast; ``times``: seconds, (rounds, 2)."""
-    ours, python = np.median(times, axis=0) * 1e6
-    return f"{ours:.{digits}f}, {python:.{digits}f}, {Ratio(ours, python, times[:, 1] / times[:, 0])}"
+    ours, python = (np.median(times, axis=0) * 1e6).tolist()
+    return [ours, python, *Ratio(ours, python, times[:, 1] / times[:, 0]).cell]

@@ -1,6 +1,6 @@
 """What exact metrics cost at every token, against calling the reference library on the text so far.
 
-    python -m experiments.benchmarks.metrics [--quick] [--output FILE]
+    python -m experiments.benchmarks.metrics [--smoke] [--folder DIR]
 
 English prose in byte-level BPE (V = 8,192), one thread; texts are references with noise in 35 % of their words. The
 library scores the same prefixes, given to it ready decoded, at up to 24 places spread over the text; its objects
@@ -10,14 +10,12 @@ the other, each round on fresh texts (the libraries memoise lines); in brackets 
 
 from __future__ import annotations
 
-import platform
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from importlib.util import find_spec
 
 import numpy as np
-import rouge_score
-import sacrebleu
 import torch
 from rouge_score.rouge_scorer import RougeScorer
 from sacrebleu.metrics import BLEU as SacreBLEU
@@ -28,7 +26,8 @@ from experiments.benchmarks.flags import flags
 from experiments.benchmarks.metric_envs import stepping_table, training_table
 from experiments.benchmarks.metric_rows import arrays_table, rows_table
 from experiments.benchmarks.prose import pair, vocabulary
-from experiments.benchmarks.timing import Ratio
+from experiments.benchmarks.timing import TIMES, Ratio
+from experiments.measurements import Table, measuring
 from textgym.episode import Episode
 from textgym.metrics import BLEU, ROUGE, ChrF, EditDistance, Metric, OptimisticEditDistance
 
@@ -146,20 +145,20 @@ def set_up(metrics: tuple[Metric, ...], tokens: int) -> float:
     return (time.perf_counter() - start) / len(episodes)
 
 
-def libraries_table(lengths: Sequence[int], rounds: int) -> list[str]:
-    columns = [
-        *(f"{tokens:,} tokens" for tokens in lengths),
-        "a token at 1,024 over one at 64",
-        "new reference, 64 tokens",
-    ]
-    lines = ["us a token, the library's us a call on the prefix, times as fast:", ""]
-    lines += [f"| metric | {' | '.join(columns)} |", "|---|" + "---|" * len(columns)]
+def libraries_tables(lengths: Sequence[int], rounds: int) -> list[Table]:
+    """Ours against the libraries', and those that no library has."""
+    where = [f"{tokens:,} tokens" for tokens in lengths]
+    end = [("a token at 1,024 over one at 64", TIMES), ("new reference, 64 tokens", "{:.0f} us")]
+    rows = []
     for compared in tqdm(METRICS, desc="against the libraries"):
         cells = []
         for tokens in lengths:
             ratio = against_library(compared, tokens, rounds if tokens < 1024 else max(3, rounds // 3))
-            cells.append(f"{ratio.seconds * 1e6:.1f}, {ratio.baseline_seconds * 1e6:,.0f}, {ratio}")
-        lines.append(f"| {compared.name} | {' | '.join([*cells, *growth(compared.ours, rounds)])} |")
+            cells.append([ratio.seconds * 1e6, ratio.baseline_seconds * 1e6, *ratio.cell])
+        rows.append([compared.name, *cells, *growth(compared.ours, rounds)])
+    columns = [("metric", "{}"), *((tokens, "{:.1f}, {:,.0f}, " + TIMES) for tokens in where), *end]
+    compared_with = Table("us a token, the library's us a call on the prefix, times as fast", columns, rows)
+    alone = []
     for metric in EDIT_DISTANCES:
         cells = []
         for tokens in lengths:
@@ -168,36 +167,29 @@ def libraries_table(lengths: Sequence[int], rounds: int) -> list[str]:
             each = [(Episode("", (reference,)), pieces_of(ids)) for reference, ids in texts]
             for episode, pieces in each:
                 follow((metric,), episode, pieces[:1])
-            cells.append(f"{np.median([follow((metric,), *one) / len(one[1]) for one in each]) * 1e6:.1f}")
-        lines.append(f"| {metric.name} (us a token) | {' | '.join([*cells, *growth((metric,), rounds)])} |")
-    return lines
+            cells.append(float(np.median([follow((metric,), *one) / len(one[1]) for one in each]) * 1e6))
+        alone.append([metric.name, *cells, *growth((metric,), rounds)])
+    columns = [("metric", "{}"), *((tokens, "{:.1f}") for tokens in where), *end]
+    return [compared_with, Table("us a token of edit distances", columns, alone)]
 
 
-def growth(metrics: tuple[Metric, ...], rounds: int) -> tuple[str, str]:
-    """What long texts and new references cost."""
-    return str(flatness(metrics, rounds)), f"{set_up(metrics, 64) * 1e6:.0f} us"
+def growth(metrics: tuple[Metric, ...], rounds: int) -> tuple[list[float], float]:
+    """What long texts and new references (us) cost."""
+    return flatness(metrics, rounds).cell, set_up(metrics, 64) * 1e6
 
 
 def main() -> None:
-    args = flags("experiments.benchmarks.metrics", __doc__)
+    args = flags("experiments.benchmarks.metrics", __doc__).parse_args()
     torch.set_num_threads(1)
-    lengths, rounds, seconds, steps = (LENGTHS[:2], 3, 0.2, 16) if args.quick else (LENGTHS, 9, 1.5, 256)
-    versions = (
-        f"sacrebleu {sacrebleu.__version__}, rouge-score {getattr(rouge_score, '__version__', '0.1.2')}, "
-        f"numpy {np.__version__}, Python {platform.python_version()}, {platform.machine()}"
-    )
-    tables = [
-        [versions],
-        libraries_table(lengths, rounds),
-        arrays_table(rounds, PLACES),
-        rows_table((BLEU(), ChrF(), *EDIT_DISTANCES), lengths[1:], rounds),
-        stepping_table(seconds),
-        training_table(steps),
-    ]
-    text = "\n\n".join("\n".join(lines) for lines in tables)
-    print(text)
-    if args.output:
-        args.output.write_text(text + "\n")
+    lengths, rounds, seconds, steps = (LENGTHS[:2], 1, 0.01, 2) if args.smoke else (LENGTHS, 9, 1.5, 256)
+    rows = (8, 16) if args.smoke else (64, 1024)
+    packages = ["sacrebleu", "rouge-score", "stable-baselines3", "numpy", *(["numba"] if find_spec("numba") else [])]
+    with measuring("metrics", __doc__, args, packages) as tables:
+        tables += libraries_tables(lengths, rounds)
+        tables.append(arrays_table(rows, rounds, PLACES))
+        tables.append(rows_table((BLEU(), ChrF(), *EDIT_DISTANCES), lengths[1:], rows, rounds))
+        tables.append(stepping_table((1, *rows), seconds))
+        tables.append(training_table((64,) if args.smoke else (64, 256), steps))
 
 
 if __name__ == "__main__":

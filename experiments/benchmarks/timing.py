@@ -8,6 +8,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+TIMES = "{:.1f}x ({:.1f}-{:.1f})"
+
 
 @dataclass(frozen=True)
 class Ratio:
@@ -21,9 +23,10 @@ class Ratio:
     def median(self) -> float:
         return float(np.median(self.rounds))
 
-    def __str__(self) -> str:
-        low, high = np.percentile(self.rounds, [10, 90])
-        return f"{self.median:.1f}x ({low:.1f}-{high:.1f})"
+    @property
+    def cell(self) -> list[float]:
+        """Median, 10th and 90th percentile, for a column of :data:`TIMES`."""
+        return np.percentile(self.rounds, [50, 10, 90]).tolist()
 
 
 def calls_per_round(function: Callable[[], object], seconds: float) -> int:

@@ -1,0 +1,79 @@
+"""The table of the published experiments in the README, made of their records.
+
+python -m experiments readme
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from agents.files import replacing
+from experiments import registry
+from experiments.analysis import CLAIM, Analysis, judged
+from experiments.measurements import FOLDER as BENCHMARKS
+from experiments.records import experiments_in, read_experiment
+
+ROOT = Path(__file__).parent.parent
+README = ROOT / "README.md"
+FOLDER = ROOT / "experiments" / "published"
+BEGIN, END = "<!-- python -m experiments readme: -->", "<!-- :python -m experiments readme -->"
+
+
+def table(folder: Path = FOLDER) -> str:
+    """A line an experiment, Markdown; runs that are missing are left out, and counted.
+
+    Raises:
+        RecordError: records that cannot be used, all of them by name.
+    """
+    lines = ["| question | what was found (95 % interval) | verdict | seeds | |", "|---|---|---|---|---|"]
+    for name in experiments_in(folder / "records"):
+        if name != BENCHMARKS:
+            experiment = registry.load(name)
+            lines.append(_line(Analysis(experiment, read_experiment(folder / "records", experiment, partial=True))))
+    return "\n".join(lines)
+
+
+def _line(analysis: Analysis) -> str:
+    experiment, found = analysis.experiment, analysis.primary()
+    link = f"[{experiment.name}](experiments/published/report.md#{experiment.name})"
+    if found is None:
+        return f"| {experiment.question} | {analysis.compared}: nothing yet | not decided | 0 | {link} |"
+    what = (experiment.score.__doc__ or "score").partition(", float")[0]
+    low, high = found.interval
+    said = f"{what}: {analysis.compared} is {found.mean:+.4f} ({low:+.4f} to {high:+.4f})"
+    seeds = len(found.differences)
+    few = f", exploratory: fewer than {CLAIM} seeds" if seeds < CLAIM else ""
+    verdict = judged(experiment.primary, found.interval)
+    of = f" of {experiment.seeds}" if seeds < experiment.seeds else ""
+    return f"| {experiment.question} | {said} | **{verdict}**{few} | {seeds}{of} | {link} |"
+
+
+def committed() -> str:
+    """The table that the README has.
+
+    Raises:
+        ValueError: it has no place for one.
+    """
+    return _parts()[1].strip()
+
+
+def _parts() -> tuple[str, str, str]:
+    """The README before the table, the table, and after it."""
+    text = README.read_text("utf-8")
+    if text.count(BEGIN) != 1 or text.count(END) != 1:
+        raise ValueError(f"{README} must have the lines {BEGIN} and {END} once each")
+    before, _, rest = text.partition(BEGIN)
+    table, _, after = rest.partition(END)
+    return before, table, after
+
+
+def write() -> None:
+    """Put :func:`table` into the README.
+
+    Raises:
+        ValueError: it has no place for it.
+        RecordError: see :func:`table`.
+    """
+    before, _, after = _parts()
+    with replacing(README) as file:
+        file.write(f"{before}{BEGIN}\n{table()}\n{END}{after}".encode())
