@@ -66,6 +66,18 @@ class Scorer:
         rows, columns = torch.arange(len(read), device=self.device), self.columns(lengths)
         return self.standardised([network(read, rows, columns) for network in self.networks])
 
+    @torch.no_grad()
+    def attention(self, windows: np.ndarray, lengths: np.ndarray) -> np.ndarray:
+        """How much :meth:`scores` look at each column of their windows, in the last layer, mean of heads and members:
+        float64 (k, prompt_length + w). What is missing to 1 is the look at BEGIN.
+
+        Raises:
+            ValueError: the networks have no attention, or do not tell.
+        """
+        read, columns = self.windows(windows), self.columns(lengths)
+        looks = [network.policy.attention(read, columns) for network in self.networks]
+        return torch.stack(looks).double().mean(0)[:, 1:].cpu().numpy()
+
     def rows(self, n: int) -> Rows:
         """n texts to be followed."""
         return Rows(self, n)

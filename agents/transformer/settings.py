@@ -113,8 +113,8 @@ class TrainArgs:
     """Lambda of gae: 1 is Monte Carlo, 0 one step."""
     n_step: int = 5
     """n_step: rewards before the value stands for the rest."""
-    redistribute: Literal["uniform", "attention", "shuffled_time", "shuffled_texts"] | None = None
-    """Give a text's pay to its tokens anew: equally, as its last token looks, in random order; or to another text."""
+    redistribute: Literal["uniform", "attention", "reward_attention", "shuffled_time", "shuffled_texts"] | None = None
+    """Pay a text's tokens anew: equally, as the policy or the reward model (ABC) looks at them; or shuffled."""
     redistribute_share: float = 1.0
     """How much of it is given anew; the rest stays where it was paid."""
     clip: float | None = None
