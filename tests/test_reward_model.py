@@ -54,7 +54,7 @@ def texts_of(env, prompts, each, rng):
 
 @pytest.fixture(scope="module")
 def judged(tmp_path_factory):
-    """A store with comparisons by an annotator who errs, ratings and marks."""
+    """A store with comparisons by an annotator who errs and one who always says the same, ratings and marks."""
     folder, env = tmp_path_factory.mktemp("judged"), env_of()
     with Store(folder / "feedback.db") as store:
         ids = store.add_texts(texts_of(env, 60, 4, np.random.default_rng(0)))
@@ -64,6 +64,8 @@ def judged(tmp_path_factory):
             wrong = [i for i, letter in enumerate(text.text) if letter not in GOOD]
             spans = tuple(Span(i, i + 1, "bad") for i in wrong)
             store.submit(Marks(text.id, spans), "ann", f"marks {text.id}")
+        for k in range(0, 80, 4):
+            store.submit(Comparison(ids[k], ids[k + 1], "tie"), "lazy\x1b[2J", f"tie {k}")
     return folder / "feedback.db"
 
 
@@ -144,6 +146,20 @@ def test_judgements_are_read_and_prompts_held_out_the_same_while_the_store_grows
             read_store(store, "other", env)
 
 
+@pytest.mark.parametrize("kind", ["tie", "both_bad", "rating", "marks"])
+def test_judgements_that_all_say_the_same_are_refused(tmp_path, kind):
+    answers = {"rating": lambda a, b: Rating(a, 5), "marks": lambda a, b: Marks(a, ())}
+    answer = answers.get(kind, lambda a, b: Comparison(a, b, kind))
+    with Store(tmp_path / "s.db") as store:
+        ids = store.add_texts(texts_of(env_of(), 20, 2, np.random.default_rng(1)))
+        for k in range(0, 40, 2):
+            store.submit(answer(ids[k], ids[k + 1]), "ann", f"{k}")
+        with pytest.raises(ValueError, match="the 20 judgements of .* say the same of all texts"):
+            read_store(store, TASK, env_of())
+        store.submit(Comparison(ids[0], ids[1], "a"), "bob", "one that does not")
+        assert len(read_store(store, TASK, env_of()).held) == 21
+
+
 # -- training -----------------------------------------------------------------------------------
 
 
@@ -161,6 +177,9 @@ def test_an_ensemble_learns_what_was_judged_and_says_how_well(trained):
     assert json.loads((folder / "report.json").read_text()) == report
     assert f"{of['accuracy']:.3f}" in (folder / "report.md").read_text()
     assert (folder / "report.png").read_bytes()[:4] == b"\x89PNG"
+    (odd,) = report["annotators"]
+    assert odd.startswith("lazy") and odd.endswith("always the same: 'tie' in 20 of 20") and "\x1b" not in odd
+    assert f"Look at the annotator {odd}." in (folder / "report.md").read_text()
     scorer = load_scorer(folder / "reward.pt")
     assert scorer.config["vocabulary"] == env_of().vocabulary.fingerprint
     assert len(scorer.config["data"]) == 64

@@ -16,6 +16,7 @@ from agents.cli import Json, command_line, making
 from agents.evaluation import evaluation_env
 from agents.feedback.sample import task_name
 from agents.feedback.store import Store
+from agents.feedback.summary import oddities, summary
 from agents.files import replacing, write_json
 from agents.reward_model.judged import Judged, read_store
 from agents.reward_model.network import ScoreNetwork
@@ -93,8 +94,9 @@ def train(args: RewardArgs) -> dict[str, Any]:
     """Train, report, save.
 
     Returns:
-        report.json: ``config``, ``counts``, ``texts``, ``held_out``, ``left_out``, and ``curve``, what
-        :func:`~agents.reward_model.report.held_out` finds after training on fewer judgements first, the ensemble last.
+        report.json: ``config``, ``counts``, ``texts``, ``held_out``, ``left_out``, ``annotators`` (whose answers are
+        odd, in words), and ``curve``, what :func:`~agents.reward_model.report.held_out` finds after training on fewer
+        judgements first, the ensemble last.
 
     Raises:
         ValueError: a setting that cannot be; nothing to learn from; a reward.pt that is there.
@@ -108,7 +110,7 @@ def train(args: RewardArgs) -> dict[str, Any]:
         env = evaluation_env(id, "train", num_envs=1, **env_kwargs)
     task = args.task or task_name(id, env_kwargs)
     with Store(args.store, create=False) as store:
-        judged = read_store(store, task, env, args.held_out)
+        judged, odd = read_store(store, task, env, args.held_out), oddities(summary(store))
     weights = None
     if args.init is None:
         architecture = describe(args.network, env, {name: getattr(args, name) for name in SIZES})
@@ -164,6 +166,7 @@ def train(args: RewardArgs) -> dict[str, Any]:
         "held_out": len(out),
         "held_out_by_prompt": judged.by_prompt,
         "left_out": judged.left_out,
+        "annotators": odd,
         "curve": curve,
     }
     args.folder.mkdir(parents=True, exist_ok=True)
