@@ -12,8 +12,8 @@ from agents.transformer.trainer import Trainer
 
 @torch.no_grad()
 def fit_values(trainer: Trainer, tokens: int, *, ridge: float = 1e-3) -> float:
-    """Fit the value head alone to what the policy, as it is, is paid (after redistribution): no token changes its
-    probability.
+    """Fit the value head alone to what the policy, as it is, is paid (own terms and redistribution included): no token
+    changes its probability.
 
     The values of text by a policy that has learnt by likelihood are those of an untrained head. A reward paid at every
     token has less and less to come, and until the head knows that, the first tokens of all texts would look good and
@@ -36,6 +36,7 @@ def fit_values(trainer: Trainer, tokens: int, *, ridge: float = 1e-3) -> float:
         trainer.update += 1
         nothing = torch.zeros_like(rollout.values)
         batch = as_batch(rollout, nothing, nothing, trainer.env.prompt_length)
+        batch, _ = trainer.own_terms.pay(rollout, batch)
         batch = trainer.estimated(rollout, batch, monte_carlo)
         if len(batch.parts):  # else no text is whole yet
             features.append(policy.outputs(batch.windows, batch.parts, batch.columns).double())
