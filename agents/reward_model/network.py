@@ -11,7 +11,6 @@ from torch import Tensor, nn
 
 from agents.transformer.networks import make_policy
 
-
 LIKELIHOOD = 0.2  # weight of a nat in the beginning: the likelihoods of two texts for a prompt differ by a few nats
 
 

@@ -114,7 +114,7 @@ class Rows:
 
 
 class _Followed:
-    """What one member keeps of n texts: its cache, and where likelihoods count, that of the text and of what is next."""
+    """What a member keeps of n texts: its cache; where likelihoods count, those of the texts and of what is next."""
 
     def __init__(self, network: ScoreNetwork, n: int, columns: int):
         self.network, self.cache = network, network.policy.cache(n, columns)
