@@ -18,7 +18,8 @@ from agents.feedback import loop as module  # noqa: E402
 from agents.feedback.loop import LoopArgs, loop  # noqa: E402
 
 TINY = {"env": "Copy-v0", "env_kwargs": {"length": 3}, "rounds": 2, "comparisons": 30, "prompts": 20, "each": 3}
-TINY |= {"members": 2, "epochs": 1, "pretrain": 3, "steps": 300, "width": 32, "eval_episodes": 10, "progress": False}
+TINY |= {"members": 2, "epochs": 1, "pretrain": 3, "steps": 300, "critic_start": 50, "width": 32}
+TINY |= {"eval_episodes": 10, "progress": False}
 
 
 class Stopped(BaseException):

@@ -52,7 +52,7 @@ class RewardArgs:
     network: Annotated[str, tyro.conf.arg(metavar="NAME|FOLDER|MODULE:CLASS")] = "decoder"
     """decoder, lstm, encoder, encoder_decoder, a folder of transformers, or your own: package.module:Class."""
     init: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None
-    """Begin with the network of this policy, a .pt of agents.transformer.train."""
+    """Begin with the network of this policy, a .pt of agents.transformer.train, and with what it finds likely."""
     layers: int | None = None
     """Layers of the network."""
     width: int | None = None
@@ -121,6 +121,7 @@ def train(args: RewardArgs) -> dict[str, Any]:
         "env_kwargs": env_kwargs,
         "task": task,
         "architecture": architecture,
+        "text_begins": _text_begins(env, architecture) if weights is not None else None,
         "vocabulary": env.vocabulary.fingerprint,
         "prompt_length": env.prompt_length,
         "budget": env.budget,
@@ -144,7 +145,8 @@ def train(args: RewardArgs) -> dict[str, Any]:
             seed = args.seed + max(0, i - len(sizes))
             bar.set_description(f"network {i + 1} of {fits}, {size:,} judgements")
             torch.manual_seed(seed)
-            network = ScoreNetwork(architecture, folder_of(args.network) if weights is None else None)
+            folder = folder_of(args.network) if weights is None else None
+            network = ScoreNetwork(architecture, folder, config["text_begins"])
             if weights is not None:
                 network.policy.load_state_dict(weights)
             network.to(device)
@@ -211,6 +213,11 @@ def _of_policy(args: RewardArgs, env) -> tuple[dict[str, Any], dict[str, Any]]:
     if (config["vocabulary"], config["prompt_length"]) != (env.vocabulary.fingerprint, env.prompt_length):
         raise ValueError(f"{args.init} was trained in {config['env']}, which has another vocabulary or longest prompt")
     return config["architecture"], saved["policy"]
+
+
+def _text_begins(env, architecture: dict[str, Any]) -> int | None:
+    """The column of windows where texts begin; None of a network that sees what comes behind a token."""
+    return None if architecture["kind"] == "encoder" else 1 + env.prompt_length  # column 0 is BEGIN
 
 
 def main() -> None:

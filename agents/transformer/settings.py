@@ -149,6 +149,8 @@ class TrainArgs:
     """Weight of the KL to the policy at the start of reinforcement learning."""
     kl_in: Literal["loss", "reward"] = "loss"
     """A term of the loss, or of what each token is paid."""
+    measure_kl: bool = False
+    """Measure it, whatever its weight: start_kl of the evaluations, in nats a text."""
     kl_target: float | None = None
     """Nats a text to which the weight of the KL adapts; by default it is fixed."""
     kl_horizon: float = 10_000.0
