@@ -149,7 +149,7 @@ def reward_model(folder, longer=0, kind="decoder"):
     for parameter in (p for network in networks for p in network.parameters() if p.ndim > 1):
         torch.nn.init.normal_(parameter, std=0.4)
     config = {"architecture": architecture, "vocabulary": env.vocabulary.fingerprint, "budget": env.budget}
-    config |= {"prompt_length": env.prompt_length + longer, "env": "Spelling"}
+    config |= {"prompt_length": env.prompt_length + longer, "env": "Spelling", "text_begins": None}
     save(folder / "reward.pt", Scorer(networks, [[0.1, 0.5], [-0.2, 0.3]], config), {})
     return name, {"name": "learned", "model": name}
 
@@ -223,11 +223,8 @@ def test_values_are_fitted_to_what_is_paid_after_redistribution(how):
     assert float(rollout.values.mean()) == pytest.approx(float(to_come.mean()), abs=0.05) and to_come.mean() < 0.6
     at_the_end = trainer(64, redistribute=how, redistribute_share=0.0, reward="constant", rollout=11)
     fit_values(at_the_end, 2000)
-    rollout = at_the_end.write()
-    assert (rollout.values - 1).abs().max() < 0.01
-    assert (
-        learner.learn(learner.write())["text_kl"] < 1e-4
-    )  # texts that were begun meanwhile are learnt from as a whole
+    assert (at_the_end.write().values - 1).abs().max() < 0.01
+    assert learner.learn(learner.write())["text_kl"] < 1e-4  # texts begun meanwhile are learnt from as a whole
 
 
 def as_tokens(learner, rollout):
