@@ -69,7 +69,8 @@ class Scorer:
     @torch.no_grad()
     def attention(self, windows: np.ndarray, lengths: np.ndarray) -> np.ndarray:
         """How much :meth:`scores` look at each column of their windows, in the last layer, mean of heads and members:
-        float64 (k, prompt_length + w). What is missing to 1 is the look at BEGIN.
+        float64 (k, prompt_length + w). What is missing to 1 is the look at BEGIN. Of members that count the likelihood
+        of a text, too, this is the attention of the other part of the score.
 
         Raises:
             ValueError: the networks have no attention, or do not tell.

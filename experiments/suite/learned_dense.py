@@ -30,7 +30,7 @@ TAGS = ("transformer", "feedback", "published")
 BUDGET = 60_000
 SEEDS = 20  # collapses are rare
 PANELS = {
-    "12 tokens": {"updates": 150, "rate": 1e-3, "env_kwargs": {}},
+    "12 tokens": {"updates": 250, "rate": 1e-3, "env_kwargs": {}},
     "38 tokens": {
         "updates": 400, "rate": 2e-3, "env_kwargs": {"tokenizer": {"name": "byte_bpe", "size": 270}, "budget": 64},
     },
@@ -47,7 +47,7 @@ SEEN = {"env": "textgym/Sentiment-v0", "eval_episodes": 200}
 NETWORK = {"layers": 2, "width": 64}
 PPO = {
     "steps": BUDGET, "algo": "ppo", "learning_rate": 3e-4, "minibatch": 512, "entropy_weight": 0.0, "n_envs": 64,
-    "critic_start": 4000, "kl_in": "reward", "kl_weight": 0.02, "evaluations": 8, **NETWORK,
+    "critic_start": 4000, "kl_in": "reward", "kl_weight": 0.05, "evaluations": 8, **NETWORK,
 }  # fmt: skip
 
 
@@ -55,7 +55,7 @@ def panel(name, updates, rate, env_kwargs):
     """The arms of a panel."""
     seen = {**SEEN, "env_kwargs": env_kwargs}
     likelihood = {"updates": updates, "rate": rate, "batch": 64, "evaluations": 1}
-    model = {"judgements": 600, "error": 0.1, "members": 1, "epochs": 4, "learning_rate": 3e-4}
+    model = {"judgements": 1000, "error": 0.1, "members": 1, "epochs": 4, "learning_rate": 3e-4}
     arms = {
         "warm_start": {"agent": "likelihood", **likelihood, **NETWORK},
         "judged": {"agent": "experiments.learned:judged", "init": f"{name}/warm_start", **model},
