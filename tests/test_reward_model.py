@@ -213,6 +213,26 @@ def test_the_ensemble_chooses_what_is_asked_next(judged, trained):
         assert of_model([chosen])[0] == pytest.approx(of_model(seen[0]).max())
 
 
+def test_what_begins_as_a_policy_scores_at_first_what_the_policy_finds_likely():
+    """Prefixes of any length, against one softmax after the other."""
+    torch.manual_seed(0)
+    network, rng = ScoreNetwork(described("decoder"), text_begins=1 + PROMPT).eval(), np.random.default_rng(0)
+    for parameter in network.policy.parameters():
+        torch.nn.init.normal_(parameter, std=0.2)
+    tokens = torch.from_numpy(rng.integers(V, size=(5, 1 + PROMPT + BUDGET)))
+    tokens[:, 0] = V
+    sizes = torch.from_numpy(rng.integers(BUDGET + 1, size=5))
+    for row, size in enumerate(sizes.tolist()):
+        tokens[row, 1 + PROMPT + size :] = V  # PAD
+    with torch.no_grad():
+        scores = network(tokens, torch.arange(5), PROMPT + sizes)
+        for row, size in enumerate(sizes.tolist()):
+            at = torch.arange(PROMPT, PROMPT + size)
+            logits, _ = network.policy.heads(network.policy.hidden(tokens[row : row + 1])[0, at])
+            likely = logits.log_softmax(-1)[torch.arange(size), tokens[row, at + 1]].sum()
+            assert scores[row].item() == pytest.approx(0.2 * likely.item(), abs=1e-5)
+
+
 # -- the metric ---------------------------------------------------------------------------------
 
 

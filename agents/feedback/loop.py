@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any, Literal
 
@@ -20,12 +20,15 @@ from agents.feedback.simulated import SimulatedAnnotator
 from agents.feedback.store import Store
 from agents.files import replacing, write_json
 from agents.runs import claim, read_evaluations
-from textgym.errors import whole_number
+from textgym.errors import one_of, whole_number
 from textgym.registration import full_id
 from textgym.rewards.base import number
 
 POLL = 2.0  # seconds between looks at whether people have judged enough
 EVALUATIONS = 5  # of the policy in a round
+# flags of the policy's trainer that are the loop's own
+OWN = ("env", "env_kwargs", "reward", "steps", "seed", "network", "width", "init", "pretrain", "eval_episodes")
+OWN += ("folder", "resume", "overwrite", "device", "threads", "progress")
 FREE = ("rounds", "folder", "resume", "progress", "threads")  # may change when a loop is resumed
 
 
@@ -54,7 +57,7 @@ class LoopArgs:
     """Of the simulated annotator's Bradley-Terry model, in units of the score."""
     comparisons: int = 300
     """New ones in every round."""
-    prompts: int = 100
+    prompts: int = 150
     """Prompts to write for in every round."""
     each: int = 4
     """Texts for each prompt."""
@@ -72,7 +75,7 @@ class LoopArgs:
     """Weight of the KL to the warm start, in the reward."""
     kl_target: float | None = None
     """Nats a text to which this weight adapts; by default it is fixed."""
-    pretrain: int = 500
+    pretrain: int = 250
     """Updates of maximum likelihood that make the warm start."""
     steps: int = 50_000
     """Tokens that the policy writes in a round, in which it begins at the warm start."""
@@ -105,7 +108,8 @@ def loop(args: LoopArgs) -> list[dict[str, Any]]:
         every evaluation of the round, with its ``steps``.
 
     Raises:
-        ValueError: a setting that cannot be; a folder that has another loop.
+        ValueError: a setting that cannot be; a folder that has another loop; an ``init`` of another environment.
+        FileNotFoundError: no such ``init``.
     """
     config = _resolve(args)
     claim(args.folder, config, [name for name in config if name not in FREE], resume=args.resume, overwrite=False)
@@ -284,6 +288,11 @@ def _resolve(args: LoopArgs) -> dict[str, Any]:
         raise ValueError(f"critic_start={args.critic_start} of steps={args.steps} tokens leaves none to learn from")
     number("penalty", args.penalty, low=0.0)
     SimulatedAnnotator(args.error, args.temperature)  # raises
+    from agents.transformer.settings import TrainArgs
+
+    flags = [field.name for field in fields(TrainArgs) if field.name not in OWN]
+    for name in args.policy or {}:
+        one_of("flag in policy", name, flags)
     if args.penalty and args.members < 2:
         raise ValueError(f"penalty={args.penalty}: one member cannot disagree; members=3")
     return json.loads(json.dumps({**asdict(args), "env": full_id(args.env)}, default=str))

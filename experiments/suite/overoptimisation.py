@@ -1,9 +1,9 @@
 """A policy that is paid by a reward model alone: does the true score rise, and does it fall again without a KL?
 
 Sentiment (finish a review so that it turns out positive) with the cached Transformer. A simulated annotator, who errs
-in one comparison of ten, compares texts of a warm start; a reward model of three members learns from that; PPO from the
-same warm start is paid what it says at the end of a text (Gao et al. 2023). True score, learned score and KL to the warm
-start are looked at on the way.
+in one comparison of ten, compares texts of a warm start; a reward model of three members learns from that; PPO from
+the same warm start is paid what it says at the end of a text (Gao et al. 2023). True score, learned score and KL to the
+warm start are looked at on the way.
 
 Hypothesis: with the KL to the warm start in the reward (`kl`) the last greedy true score is better than without
 (`none`), which goes on being paid more while the true score falls. Taking off the members' disagreement (`penalty`;
@@ -36,7 +36,7 @@ LEARNED = {
     "kl_and_penalty": {"kl_weight": KL, "penalty": 1.0},
 }
 SETTINGS = {
-    "warm_start": {"agent": "likelihood", "updates": 250, "rate": 1e-3, "batch": 64, "evaluations": 1, **SEEN, **NETWORK},
+    "warm_start": {"agent": "likelihood", "updates": 250, "evaluations": 1, **SEEN, **NETWORK},
     "tuned_temperature": {
         "agent": "temperature", "init": "warm_start", "temperatures": [0.1, 0.2, 0.4, 0.6, 0.8, 1.0], **SEEN,
     },
