@@ -13,7 +13,7 @@ Refuted where the interval of 5,000 - 50 (last greedy true score, paired by seed
 worth more than ratings, or less, is exploratory: a rating by fifths of the score says more than most people can.
 """
 
-from experiments import designs, scores
+from experiments import scores
 from experiments.registry import Comparison
 from experiments.suite import overoptimisation as other
 
@@ -32,6 +32,6 @@ for _panel, (_kind, _count) in OF_ONE.items():
         SETTINGS[f"{_panel}/{_size}"] = {**LEARNED, "init": _judged}
 SECONDS = {"warm_start": 15, **{str(size): 15 for size in SIZES}}
 SECONDS |= {f"judged_{size}": 3 + size / 130 for size in SIZES}
-SMOKE = {**designs.SMOKE, **other.SMOKE}
+SMOKE = other.SMOKE
 PRIMARY = Comparison("5000", "50", panel="comparisons")
 score = scores.last_greedy

@@ -51,11 +51,7 @@ SETTINGS = {
     },
 }  # fmt: skip
 SECONDS = {"warm_start": 15, "tuned_temperature": 10, "judged": 45, "true": 25, **dict.fromkeys(LEARNED, 30)}
-SMOKE = {
-    **designs.SMOKE,
-    "experiments.learned:judged": {"eval_episodes": 8, "judgements": 40, "members": 2, "epochs": 1},
-    "experiments.learned:learned": designs.SMOKE["transformer"],
-}
+SMOKE = designs.SMOKE_LEARNED
 PRIMARY = Comparison("kl", "none")
 COLUMNS = {
     "greedy": "true score, greedy",
