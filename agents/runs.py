@@ -25,7 +25,7 @@ from textgym.rewards import SCHEDULES, spelt_out
 
 COLUMNS = (
     "event", "steps", "score", "score_se", "sampled", "success", "return", "length",
-    "end_eos", "end_budget", "end_illegal", "entropy", "kl", "episodes", "wall_s", "seed",
+    "end_eos", "end_budget", "end_illegal", "entropy", "kl", "start_kl", "episodes", "wall_s", "seed",
 )  # fmt: skip
 
 
@@ -59,7 +59,8 @@ class Evaluations:
 
     Columns: ``event`` is start, warm_start or train; ``score`` is the mean true score of the likeliest tokens (argmax),
     ``sampled`` that of sampled texts; ``term_<name>`` is what each term of the reward paid for the likeliest tokens.
-    ``entropy`` and ``kl`` are of the last update: nats a token of the policy, and its KL to the one that wrote.
+    ``entropy``, ``kl`` and ``start_kl`` are of the last update: nats a token of the policy; its KL to the one that
+    wrote; where it is measured, its KL to the one that learning started from, nats a text.
     """
 
     def __init__(self, folder: Path, seed: int):
@@ -85,11 +86,12 @@ class Evaluations:
         sampled: float | None,
         entropy: float | None = None,
         kl: float | None = None,
+        start_kl: float | None = None,
     ) -> bool:
         """A new evaluation, which :meth:`append_line` writes; True where its score is the best yet."""
         wall = round(time.monotonic() - self.started, 2)
         row = {**summary, "sampled": sampled, "event": event, "steps": steps, "wall_s": wall, "seed": self.seed}
-        row |= {"entropy": entropy, "kl": kl}
+        row |= {"entropy": entropy, "kl": kl, "start_kl": start_kl}
         better = row["score"] > self.best
         terms = [name for name in row if name.startswith("term_")]
         self.history.append({name: row[name] for name in (*COLUMNS, *terms)})

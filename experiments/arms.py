@@ -226,12 +226,12 @@ def _rows(evaluations: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 def _row(row: dict[str, Any]) -> dict[str, Any]:
-    names = ("success", "return", "length", "end_eos", "end_budget", "end_illegal", "entropy", "kl", "episodes")
+    names = ("success", "return", "length", "end_eos", "end_budget", "end_illegal", "episodes")
     return {
         "tokens": int(row["steps"]),
         "greedy": row["score"],
         "sampled": row.get("sampled"),
-        **{name: row.get(name) for name in names},
+        **{name: row.get(name) for name in (*names, "entropy", "kl", "start_kl")},
         "terms": {name.removeprefix("term_"): value for name, value in row.items() if name.startswith("term_")},
         "wall_s": round(row["wall_s"], 2),
     }

@@ -60,3 +60,13 @@ SMOKE: dict[str, dict[str, Any]] = {
     "sb3": {**_TEXT, "steps": 256, "n_envs": 4, "evaluations": 2, "warm_start": 0},
 }
 """Settings over those of each agent that make a run tiny."""
+
+SMOKE_LEARNED = {
+    agent: {**settings, "env": "textgym/Copy-v0", "env_kwargs": {}}
+    for agent, settings in {
+        **SMOKE,
+        "experiments.learned:judged": {"eval_episodes": 8, "judgements": 40, "epochs": 1},
+        "experiments.learned:learned": SMOKE["transformer"],
+    }.items()
+}
+"""The same where a reward model learns from judgements: in a task in which the texts of a beginner differ in score."""

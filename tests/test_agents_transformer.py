@@ -118,13 +118,13 @@ def test_killed_and_resumed(tmp_path):
 
 
 def test_a_loss_that_is_no_number_keeps_the_last_checkpoint(tmp_path, monkeypatch):
-    healthy = Trainer._estimated
+    healthy = Trainer.estimated
 
-    def poisoned(self, rollout, batch):
-        batch = healthy(self, rollout, batch)
+    def poisoned(self, rollout, batch, args):
+        batch = healthy(self, rollout, batch, args)
         return batch.with_advantages(batch.advantages * float("nan")) if self.update > 4 else batch
 
-    monkeypatch.setattr(Trainer, "_estimated", poisoned)
+    monkeypatch.setattr(Trainer, "estimated", poisoned)
     folder = tmp_path / "run"
     message = "update 5, 160 tokens: .* minibatch 0 of epoch 0: policy_loss nan.*last.pt is that of 128 tokens"
     with pytest.raises(SystemExit, match=f"^error: {message}"):

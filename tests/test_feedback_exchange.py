@@ -181,6 +181,16 @@ def test_a_preference_for_a_side_is_flagged_before_it_is_absolute(tmp_path):
         assert summary(store)["annotators"][0]["flags"] == ["prefers a side: the first in 50 of 60"]
 
 
+def test_who_marks_mistakes_only_is_not_flagged_who_marks_nothing_is(tmp_path):
+    with Store(tmp_path / "f.db") as store:
+        store.add_texts([Text("t", "p", f"text {i}") for i in range(20)])
+        for i in range(1, 21):
+            store.submit(Marks(i, (Span(0, 4, "bad"),)), "ann", f"a{i}")
+            store.submit(Marks(i, ()), "bob", f"b{i}")
+        flags = {each["annotator"]: each["flags"] for each in summary(store)["annotators"]}
+        assert flags == {"ann": [], "bob": ["always the same: 'nothing' in 20 of 20"]}
+
+
 def test_names_of_annotators_cannot_drive_the_terminal(tmp_path):
     with Store(tmp_path / "f.db") as store:
         store.add_texts([Text("t", "p", "x")])

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 
+import numpy as np
 import pytest
 
 pytest.importorskip("torch")
@@ -18,7 +19,8 @@ from agents.feedback import loop as module  # noqa: E402
 from agents.feedback.loop import LoopArgs, loop  # noqa: E402
 
 TINY = {"env": "Copy-v0", "env_kwargs": {"length": 3}, "rounds": 2, "comparisons": 30, "prompts": 20, "each": 3}
-TINY |= {"members": 2, "epochs": 1, "pretrain": 3, "steps": 300, "width": 32, "eval_episodes": 10, "progress": False}
+TINY |= {"members": 2, "epochs": 1, "pretrain": 3, "steps": 300, "critic_start": 50, "width": 32}
+TINY |= {"eval_episodes": 10, "progress": False}
 
 
 class Stopped(BaseException):
@@ -60,6 +62,23 @@ def test_a_loop_stopped_before_and_after_every_stage_goes_on(tmp_path, monkeypat
         loop(LoopArgs(folder=args.folder, resume=True, **{**TINY, "comparisons": 31}))
     with pytest.raises(ValueError, match="--resume goes on"):
         loop(LoopArgs(folder=args.folder, **TINY))
+    start = {"init": args.folder / "warm_start" / "last.pt", "policy": {"kl_weight": 0.5, "n_envs": 8}}
+    other = loop(LoopArgs(folder=tmp_path / "other", **{**TINY, "rounds": 1, "width": 99}, **start))
+    assert other[0] == rows[0] and [row["steps"] for row in other[1]["curve"]][-1] >= 300
+    assert all(np.isfinite(row["start_kl"]) for row in other[1]["curve"][1:])
+
+
+def test_what_cannot_be_is_said_before_anything_is_made(tmp_path):
+    folder = tmp_path / "loop"
+    for settings, said in (
+        ({"policy": {"kl_wait": 1}}, "kl_weight"),
+        ({"policy": {"steps": 1}}, "flag in policy"),
+        ({"critic_start": 300}, "leaves none to learn from"),
+        ({"penalty": 1.0, "members": 1}, "cannot disagree"),
+    ):
+        with pytest.raises(ValueError, match=said):
+            loop(LoopArgs(folder=folder, **{**TINY, **settings}))
+    assert not folder.exists()
 
 
 @pytest.mark.slow

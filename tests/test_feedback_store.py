@@ -246,6 +246,33 @@ while True:
     assert store.query("PRAGMA integrity_check") == [("ok",)] and store.query("PRAGMA foreign_key_check") == []
 
 
+def test_a_store_cut_off_in_mid_write_opens_with_every_accepted_judgement(tmp_path):
+    """As a power failure leaves it: the write-ahead log ends anywhere, with a byte torn or not."""
+    store, rng = Store(tmp_path / "f.db"), np.random.default_rng(0)
+    store.add_texts(TEXTS)
+    log, ends = tmp_path / "f.db-wal", []  # bytes of the log behind each accepted judgement
+    for i in range(8):
+        store.submit(Marks(1 + i, (Span(0, 2, "good"), Span(3, 5, "bad"))), "ann", f"s{i}")
+        ends.append(log.stat().st_size)
+    written, base = log.read_bytes(), store.path.read_bytes()
+    assert len(written) == ends[-1] and ends == sorted(set(ends))
+    cuts = {ends[0], *ends, *(end - 1 for end in ends[1:]), *rng.integers(ends[0], ends[-1], 40).tolist()}
+    for n, cut in enumerate(sorted(cuts)):
+        torn = bytearray(written[:cut])
+        if cut not in ends and n % 2:
+            torn[-1] ^= 0xFF
+        copy = tmp_path / f"{n}.db"
+        copy.write_bytes(base)
+        copy.with_name(f"{n}.db-wal").write_bytes(torn)
+        with Store(copy) as opened:
+            accepted = sum(end <= cut for end in ends)
+            assert [j.submission for j in opened.judgements()] == [f"s{i}" for i in range(accepted)]
+            assert all(len(j.answer.spans) == 2 for j in opened.judgements())
+            assert opened.query("PRAGMA integrity_check") == [("ok",)]
+            assert opened.submit(Rating(1, 3), "ann", "and goes on").stored
+    store.close()
+
+
 def test_several_processes_write_at_once_and_open_a_new_file_at_once(tmp_path):
     code = """
 import sys
@@ -281,6 +308,28 @@ def test_everything_is_asked_once_and_what_has_the_fewest_judgements_first(store
         )
         store.submit(answer, "ann", f"s{len(asked)}")
     assert len(asked) == count and next_item(store, "bob", kind) is not None
+
+
+def test_the_next_item_of_a_large_store_costs_no_more_than_of_a_small_one(tmp_path):
+    """In steps of SQLite's virtual machine, which no other load changes: what the benchmark says in milliseconds."""
+    steps = {}
+    for size in (200, 1600):
+        store = Store(tmp_path / f"{size}.db")
+        store.add_texts(Text("t", f"p{i // 4}", f"text {i}") for i in range(size))
+        answers = ((Rating(i, 3), Marks(i, ()), Comparison(i, i + 1 if i % 4 else i - 3, "a")) for i in range(1, size))
+        judged = (answer for each in answers for answer in each)
+        store.submit_all(Judgement(answer, f"a{n // 3 % 2}", f"s{n}") for n, answer in enumerate(judged))
+        with store._connection() as connection:
+            counted = []
+            connection.set_progress_handler(lambda counted=counted: counted.append(1), 20)
+        for kind in ("rating", "marks", "comparison"):
+            counted.clear()
+            for annotator in ("a0", "a1", "new"):
+                assert next_item(store, annotator, kind, rng=np.random.default_rng(0)) is not None
+            steps[kind, size] = len(counted)
+        store.close()
+    for kind in ("rating", "marks", "comparison"):
+        assert 0 < steps[kind, 1600] < 1.5 * steps[kind, 200]
 
 
 def test_both_orders_are_shown_and_the_same_text_twice_never(store):

@@ -54,7 +54,7 @@ def texts_of(env, prompts, each, rng):
 
 @pytest.fixture(scope="module")
 def judged(tmp_path_factory):
-    """A store with comparisons by an annotator who errs, ratings and marks."""
+    """A store with comparisons by an annotator who errs and one who always says the same, ratings and marks."""
     folder, env = tmp_path_factory.mktemp("judged"), env_of()
     with Store(folder / "feedback.db") as store:
         ids = store.add_texts(texts_of(env, 60, 4, np.random.default_rng(0)))
@@ -64,6 +64,8 @@ def judged(tmp_path_factory):
             wrong = [i for i, letter in enumerate(text.text) if letter not in GOOD]
             spans = tuple(Span(i, i + 1, "bad") for i in wrong)
             store.submit(Marks(text.id, spans), "ann", f"marks {text.id}")
+        for k in range(0, 80, 4):
+            store.submit(Comparison(ids[k], ids[k + 1], "tie"), "lazy\x1b[2J", f"tie {k}")
     return folder / "feedback.db"
 
 
@@ -74,14 +76,15 @@ def trained(judged, tmp_path_factory):
     return folder, train(args)
 
 
-def untrained(folder, name="decoder", members=2):
+def untrained(folder, name="decoder", members=2, likelihood=False):
     """The file of a reward model with random weights, of the vocabulary LETTERS."""
     torch.manual_seed(0)
-    networks = [ScoreNetwork(described(name)).eval() for _ in range(members)]
+    begins = 1 + PROMPT if likelihood else None
+    networks = [ScoreNetwork(described(name), text_begins=begins).eval() for _ in range(members)]
     for parameter in (p for network in networks for p in network.parameters() if p.ndim > 1):
         torch.nn.init.normal_(parameter, std=0.2)
     config = {"architecture": described(name), "vocabulary": LETTERS.fingerprint, "prompt_length": PROMPT}
-    config |= {"budget": BUDGET, "env": "letters"}
+    config |= {"budget": BUDGET, "env": "letters", "text_begins": begins}
     save(folder / "reward.pt", Scorer(networks, [[0.1, 0.5]] * members, config), {})
     return folder / "reward.pt"
 
@@ -144,6 +147,20 @@ def test_judgements_are_read_and_prompts_held_out_the_same_while_the_store_grows
             read_store(store, "other", env)
 
 
+@pytest.mark.parametrize("kind", ["tie", "both_bad", "rating", "marks"])
+def test_judgements_that_all_say_the_same_are_refused(tmp_path, kind):
+    answers = {"rating": lambda a, b: Rating(a, 5), "marks": lambda a, b: Marks(a, ())}
+    answer = answers.get(kind, lambda a, b: Comparison(a, b, kind))
+    with Store(tmp_path / "s.db") as store:
+        ids = store.add_texts(texts_of(env_of(), 20, 2, np.random.default_rng(1)))
+        for k in range(0, 40, 2):
+            store.submit(answer(ids[k], ids[k + 1]), "ann", f"{k}")
+        with pytest.raises(ValueError, match="the 20 judgements of .* say the same of all texts"):
+            read_store(store, TASK, env_of())
+        store.submit(Comparison(ids[0], ids[1], "a"), "bob", "one that does not")
+        assert len(read_store(store, TASK, env_of()).held) == 21
+
+
 # -- training -----------------------------------------------------------------------------------
 
 
@@ -161,6 +178,9 @@ def test_an_ensemble_learns_what_was_judged_and_says_how_well(trained):
     assert json.loads((folder / "report.json").read_text()) == report
     assert f"{of['accuracy']:.3f}" in (folder / "report.md").read_text()
     assert (folder / "report.png").read_bytes()[:4] == b"\x89PNG"
+    (odd,) = report["annotators"]
+    assert odd.startswith("lazy") and odd.endswith("always the same: 'tie' in 20 of 20") and "\x1b" not in odd
+    assert f"Look at the annotator {odd}." in (folder / "report.md").read_text()
     scorer = load_scorer(folder / "reward.pt")
     assert scorer.config["vocabulary"] == env_of().vocabulary.fingerprint
     assert len(scorer.config["data"]) == 64
@@ -193,16 +213,40 @@ def test_the_ensemble_chooses_what_is_asked_next(judged, trained):
         assert of_model([chosen])[0] == pytest.approx(of_model(seen[0]).max())
 
 
+def test_what_begins_as_a_policy_scores_at_first_what_the_policy_finds_likely():
+    """Prefixes of any length, against one softmax after the other."""
+    torch.manual_seed(0)
+    network, rng = ScoreNetwork(described("decoder"), text_begins=1 + PROMPT).eval(), np.random.default_rng(0)
+    for parameter in network.policy.parameters():
+        torch.nn.init.normal_(parameter, std=0.2)
+    tokens = torch.from_numpy(rng.integers(V, size=(5, 1 + PROMPT + BUDGET)))
+    tokens[:, 0] = V
+    sizes = torch.from_numpy(rng.integers(BUDGET + 1, size=5))
+    for row, size in enumerate(sizes.tolist()):
+        tokens[row, 1 + PROMPT + size :] = V  # PAD
+    with torch.no_grad():
+        scores = network(tokens, torch.arange(5), PROMPT + sizes)
+        for row, size in enumerate(sizes.tolist()):
+            at = torch.arange(PROMPT, PROMPT + size)
+            logits, _ = network.policy.heads(network.policy.hidden(tokens[row : row + 1])[0, at])
+            likely = logits.log_softmax(-1)[torch.arange(size), tokens[row, at + 1]].sum()
+            assert scores[row].item() == pytest.approx(0.2 * likely.item(), abs=1e-5)
+
+
 # -- the metric ---------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("name", mostly(NETWORKS))
+@pytest.mark.parametrize("likelihood", [False, True])
 @pytest.mark.parametrize("penalty", [0.0, pytest.param(1.5, marks=pytest.mark.slow)])
-def test_the_value_of_every_prefix_is_that_of_the_prefix_alone(tmp_path, name, penalty):
+def test_the_value_of_every_prefix_is_that_of_the_prefix_alone(tmp_path, name, penalty, likelihood):
     """Rows that begin, end, miss steps, are copied and restored, against whole texts read one by one."""
     from test_language_model import Rows
 
-    metric, rng, n = Learned(untrained(tmp_path, name), penalty), np.random.default_rng(0), 4
+    if likelihood and name == "encoder":
+        pytest.skip("it reads in both directions, and has no likelihood")
+    metric = Learned(untrained(tmp_path, name, likelihood=likelihood), penalty)
+    rng, n = np.random.default_rng(0), 4
     rows, progress, saved = Rows(n, LETTERS), metric.start_rows(n, LETTERS), None
     rows.written = np.full((n, BUDGET), LETTERS.pad, np.int32)
     rows.reset(progress, list(range(n)), PROMPTS)

@@ -61,6 +61,38 @@ def test_cached_outputs_are_those_of_whole_windows(name):
                 output[over] = cache.begin(over.nonzero().flatten(), tokens[over, :width], PROMPT + lengths[over])
 
 
+TELL = ("decoder", "decoder, learned", "gpt2", "llama", "gemma", "opt", "bloom")
+
+
+@pytest.mark.parametrize("name", mostly(NETWORKS))
+def test_attention_is_that_of_the_text_alone_or_is_not_told(name):
+    """In a window with padding and a rest behind the column, and of [BEGIN][prompt][text] and nothing else."""
+    policy, generator = make(name), torch.Generator().manual_seed(0)
+    tokens = prompts(6, generator)
+    lengths = torch.tensor([0, 1, 5, 8, BUDGET, BUDGET])
+    tokens[:, PROMPT + 1 :] = torch.randint(0, V, (6, BUDGET), generator=generator)
+    if name not in TELL:
+        with pytest.raises(ValueError, match=f"{type(policy).__name__} tells of no attention"):
+            policy.attention(tokens, PROMPT + lengths)
+        return
+    with torch.no_grad():
+        found = policy.attention(tokens, PROMPT + lengths)
+        for row, window in enumerate(tokens):
+            there = torch.arange(PROMPT + 1 + int(lengths[row]))
+            there = there[(there == 0) | (window[there] < V)]
+            alone = window[there]
+            if name in MODELS:
+                alone[0] = policy.begin
+                policy.model.set_attn_implementation("eager")
+                expected = policy.model(input_ids=alone[None], output_attentions=True).attentions[-1][0, :, -1].mean(0)
+            else:
+                policy.prompt_length = 0
+                expected = policy.attention(alone[None], torch.tensor([len(alone) - 1]))[0]
+            torch.testing.assert_close(found[row, there], expected, rtol=1e-4, atol=1e-6)
+            assert found[row].count_nonzero() <= len(there) and (found >= 0).all()
+    torch.testing.assert_close(found.sum(1), torch.ones(6))
+
+
 @pytest.mark.parametrize("name", mostly(NETWORKS))
 def test_outputs_of_some_columns_are_those_of_whole_windows(name):
     policy, generator = make(name), torch.Generator().manual_seed(0)

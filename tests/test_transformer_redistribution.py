@@ -4,12 +4,16 @@ import gymnasium as gym
 import pytest
 import torch
 
+from agents.reward_model.network import ScoreNetwork
+from agents.reward_model.scorer import Scorer, load_scorer, save
 from agents.transformer.advantages import ESTIMATORS, estimate, gae, on_grid
 from agents.transformer.batch import as_batch
+from agents.transformer.critic import fit_values
 from agents.transformer.model import POSITIONS, Decoder, DecoderConfig
 from agents.transformer.policy import Policy, windows
 from agents.transformer.redistribution import (
     by_attention,
+    of_policy,
     redistributed,
     shuffled_texts,
     shuffled_time,
@@ -64,10 +68,14 @@ def test_shuffled_over_texts_each_is_paid_what_one_other_was():
             assert not ours[len(theirs) :].any()
 
 
+def env_of(n, reward="terminal", **kwargs):
+    made = {"autoreset_mode": "SameStep", "copy": False, **kwargs}
+    return gym.make_vec("textgym/Spelling-v0", num_envs=n, reward=reward, **made)
+
+
 def trainer(n=8, **settings):
     args = TrainArgs(env="textgym/Spelling-v0", n_envs=n, **{"steps": 4000, "minibatch": 64, "rollout": 7, **settings})
-    kwargs = {"autoreset_mode": "SameStep", "copy": False, "group_size": args.whole_texts}
-    env = gym.make_vec(args.env, num_envs=n, reward=args.reward or "terminal", **kwargs)
+    env = env_of(n, args.reward or "terminal", group_size=args.whole_texts)
     torch.manual_seed(0)
     return Trainer(args, env, Decoder(DecoderConfig(env.vocabulary.size, 22, width=32)))
 
@@ -111,7 +119,7 @@ def test_every_sum_of_a_text_is_learnt_from_once(how):
         rollout = learner.write()
         paid += [episode["return"] for episode in rollout.finished]
         batch, _ = learner.own_terms.pay(rollout, as_tokens(learner, rollout))
-        batch = learner._estimated(rollout, batch)
+        batch = learner.estimated(rollout, batch, learner.args)
         if batch is None:
             continue
         # with lambda 1 and gamma 1 the target of a text's first value is all that it was paid
@@ -123,10 +131,100 @@ def test_every_sum_of_a_text_is_learnt_from_once(how):
                 targets = batch.targets[batch.parts == part]
                 torch.testing.assert_close(targets, targets[0] * torch.arange(size, 0, -1) / size, rtol=1e-4, atol=1e-5)
         elif how == "attention":
-            weights = by_attention(learner.policy, batch)
+            weights = by_attention(of_policy(learner.policy), batch)
             torch.testing.assert_close(sums(weights, batch.parts), torch.ones(int(batch.parts.max()) + 1))
             assert (weights > 0).all()
     assert len(learnt) > 20 and sorted(learnt) == pytest.approx(sorted(paid), abs=1e-5)
+
+
+def reward_model(folder, longer=0, kind="decoder"):
+    """The file of two untrained networks that score texts of Spelling, and prompts that are ``longer``."""
+    env, name = env_of(1), str(folder / "reward.pt")
+    columns = {"columns": 1 + env.prompt_length + longer + env.budget} if kind == "decoder" else {}
+    architecture = {"kind": kind, "vocabulary_size": env.vocabulary.size, "width": 16, **columns}
+    if kind == "lstm":
+        architecture |= {"prompt_length": env.prompt_length + longer}
+    torch.manual_seed(1)
+    networks = [ScoreNetwork(architecture).eval() for _ in range(2)]
+    for parameter in (p for network in networks for p in network.parameters() if p.ndim > 1):
+        torch.nn.init.normal_(parameter, std=0.4)
+    config = {"architecture": architecture, "vocabulary": env.vocabulary.fingerprint, "budget": env.budget}
+    config |= {"prompt_length": env.prompt_length + longer, "env": "Spelling", "text_begins": None}
+    save(folder / "reward.pt", Scorer(networks, [[0.1, 0.5], [-0.2, 0.3]], config), {})
+    return name, {"name": "learned", "model": name}
+
+
+@pytest.mark.parametrize("longer", [0, 3])
+@pytest.mark.parametrize("share", [1.0, 0.8])
+def test_abc_pays_the_learned_reward_as_the_reward_model_looked_at_the_text(tmp_path, longer, share):
+    """Against the attention of each member in each text alone, without padding."""
+    path, metric = reward_model(tmp_path, longer)
+    reward = {"name": "terminal", "metric": metric}
+    learner = trainer(redistribute="reward_attention", redistribute_share=share, reward=reward)
+    learner.env.reset(seed=3)
+    networks, texts, longest = load_scorer(path).networks, 0, 0
+    for _ in range(6):
+        rollout = learner.write()
+        batch = learner.estimated(rollout, as_tokens(learner, rollout), learner.args)
+        if not len(batch.parts):
+            continue
+        paid = learner.redistribution(batch, learner.orders)
+        torch.testing.assert_close(sums(paid, batch.parts), sums(batch.rewards, batch.parts))
+        for part, window in enumerate(batch.windows):
+            of_text = batch.parts == part
+            size, total = int(of_text.sum()), batch.rewards[of_text][-1]
+            assert not batch.rewards[of_text][:-1].any() and 0 < total < 1
+            alone = window[: 2 + int(batch.columns[of_text].max())]
+            alone = alone[(torch.arange(len(alone)) == 0) | (alone < learner.env.vocabulary.size)]
+            looks = [net.policy.attention(alone[None], torch.tensor([len(alone) - 1]))[0] for net in networks]
+            weights = torch.stack(looks).mean(0)[-size:]
+            expected = share * total * weights / weights.sum()
+            expected[-1] += (1 - share) * total
+            torch.testing.assert_close(paid[of_text], expected, rtol=1e-4, atol=1e-6)
+            texts, longest = texts + 1, max(longest, size)
+    assert texts > 20 and longest > 5
+
+
+def test_the_reward_model_is_that_of_the_reward(tmp_path):
+    path, metric = reward_model(tmp_path)
+    inside = {"name": "potential", "metric": "cer", "base": {"name": "scaled", "scale": 2, "reward": "terminal:cer"}}
+    learned = {"name": "scaled", "scale": 2.0, "reward": {"name": "delta", "metric": metric}}
+    trainer(redistribute="reward_attention", reward=[{**learned, "weight": 0.5}, inside])
+    with pytest.raises(ValueError, match="reward_attention: one reward model's .* 'delta:cer' pays none"):
+        trainer(redistribute="reward_attention", reward="delta:cer")
+    (tmp_path / "other").mkdir()
+    other, _ = reward_model(tmp_path / "other")
+    two = [{"name": "terminal", "metric": {"name": "learned", "model": each}} for each in (path, other)]
+    with pytest.raises(ValueError, match="pays those of 2 reward models, .*reward.pt, .*reward.pt"):
+        trainer(redistribute="reward_attention", reward=two)
+    reward_model(tmp_path, kind="lstm")
+    learner = trainer(redistribute="reward_attention", reward={"name": "terminal", "metric": metric}, rollout=11)
+    with pytest.raises(ValueError, match="LSTM tells of no attention"):
+        learner.step()
+
+
+def test_a_text_that_is_not_looked_at_is_paid_equally():
+    learner = trainer(redistribute="uniform", rollout=11)
+    rollout = learner.write()
+    batch = learner.estimated(rollout, as_tokens(learner, rollout), learner.args)
+    weights = by_attention(lambda windows, columns: torch.zeros(windows.shape), batch)
+    torch.testing.assert_close(weights, uniform(batch.parts))
+
+
+@pytest.mark.parametrize("how", ["uniform", "shuffled_time"])
+def test_values_are_fitted_to_what_is_paid_after_redistribution(how):
+    """A constant at the end, of which about half is still to come at a token where it is paid anywhere in the text."""
+    learner = trainer(64, redistribute=how, reward="constant", rollout=11, estimator="n_step", kl_weight=0.1)
+    fit_values(learner, 8000)
+    rollout = learner.write()
+    batch, _ = learner.own_terms.pay(rollout, as_tokens(learner, rollout))
+    batch = learner.estimated(rollout, batch, learner.args)
+    to_come = 1 - (batch.columns - learner.env.prompt_length) / batch.parts.bincount()[batch.parts]
+    assert float(rollout.values.mean()) == pytest.approx(float(to_come.mean()), abs=0.05) and to_come.mean() < 0.6
+    at_the_end = trainer(64, redistribute=how, redistribute_share=0.0, reward="constant", rollout=11)
+    fit_values(at_the_end, 2000)
+    assert (at_the_end.write().values - 1).abs().max() < 0.01
+    assert learner.learn(learner.write())["text_kl"] < 1e-4  # texts begun meanwhile are learnt from as a whole
 
 
 def as_tokens(learner, rollout):
@@ -169,7 +267,7 @@ def test_microbatches_make_the_same_step(how, settings):
         learner = trainer(rollout=11, **settings)
         rollout = learner.write()
         batch, _ = learner.own_terms.pay(rollout, as_tokens(learner, rollout))
-        batch = learner._estimated(rollout, batch)
+        batch = learner.estimated(rollout, batch, learner.args)
         heads, count = learner.policy.heads, []
         learner.policy.heads = lambda given, heads=heads, count=count: count.append(given.shape) or heads(given)
         update(

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any, Literal
 
@@ -20,11 +20,15 @@ from agents.feedback.simulated import SimulatedAnnotator
 from agents.feedback.store import Store
 from agents.files import replacing, write_json
 from agents.runs import claim, read_evaluations
-from textgym.errors import whole_number
+from textgym.errors import one_of, whole_number
 from textgym.registration import full_id
 from textgym.rewards.base import number
 
 POLL = 2.0  # seconds between looks at whether people have judged enough
+EVALUATIONS = 5  # of the policy in a round
+# flags of the policy's trainer that are the loop's own
+OWN = ("env", "env_kwargs", "reward", "steps", "seed", "network", "width", "init", "pretrain", "eval_episodes")
+OWN += ("folder", "resume", "overwrite", "device", "threads", "progress")
 FREE = ("rounds", "folder", "resume", "progress", "threads")  # may change when a loop is resumed
 
 
@@ -33,7 +37,7 @@ class LoopArgs:
     """Learn a policy from judgements alone. The true score is only looked at: nothing is trained or chosen by it (but a
     simulated annotator judges by it)."""
 
-    env: str = "textgym/Spelling-v0"
+    env: str = "textgym/Sentiment-v0"
     """The environment's id, with or without textgym/."""
     env_kwargs: Json = None
     """Its keywords, as JSON."""
@@ -41,6 +45,8 @@ class LoopArgs:
     """Where everything goes."""
     resume: bool = False
     """Go on where the folder's loop was stopped."""
+    init: Path | None = None
+    """The warm start, a .pt of agents.transformer.train; by default one is made."""
     rounds: int = 2
     """How often."""
     annotator: Literal["simulated", "people"] = "simulated"
@@ -51,26 +57,36 @@ class LoopArgs:
     """Of the simulated annotator's Bradley-Terry model, in units of the score."""
     comparisons: int = 300
     """New ones in every round."""
-    prompts: int = 100
+    prompts: int = 150
     """Prompts to write for in every round."""
     each: int = 4
     """Texts for each prompt."""
     members: int = 3
     """Reward models of the ensemble."""
-    epochs: int = 20
+    epochs: int = 6
     """Of each, at most."""
+    reward_learning_rate: float = 3e-4
+    """Of the reward models, which begin as the warm start."""
     schedule: str = "delta"
     """How the learned reward is paid: delta, terminal, ..."""
     penalty: float = 0.0
     """Standard deviations of the ensemble that are taken off the reward."""
     kl_weight: float = 0.05
     """Weight of the KL to the warm start, in the reward."""
-    pretrain: int = 300
+    kl_target: float | None = None
+    """Nats a text to which this weight adapts; by default it is fixed."""
+    pretrain: int = 250
     """Updates of maximum likelihood that make the warm start."""
     steps: int = 50_000
     """Tokens that the policy writes in a round, in which it begins at the warm start."""
+    critic_start: int = 6_000
+    """Of these, tokens that the value head alone is fitted to, before the policy learns."""
+    learning_rate: float = 3e-4
+    """Of the policy."""
+    policy: Json = None
+    """Other flags of agents.transformer.train, as JSON: '{"n_envs": 128}'."""
     width: int = 64
-    """Of the policy's and the reward models' networks."""
+    """Of the network of policy and reward models; with --init it is the checkpoint's."""
     eval_episodes: int = 200
     """Fixed validation episodes of the true score."""
     seed: int = 0
@@ -87,10 +103,13 @@ def loop(args: LoopArgs) -> list[dict[str, Any]]:
     Returns:
         The lines of rounds.json, the warm start first: ``round``, ``judgements`` so far, ``score`` (true, argmax) with
         ``score_se``, ``sampled`` (true, of sampled texts), ``learned`` (what the reward model of the round thinks of
-        them), ``accuracy`` and ``true_score`` of the reward model's held-out comparisons.
+        the argmax texts), ``start_kl`` (to the warm start, nats a text), ``entropy`` (nats a token), ``length``
+        (tokens); ``accuracy`` and ``true_score`` of the reward model's held-out comparisons; ``curve``: the former of
+        every evaluation of the round, with its ``steps``.
 
     Raises:
-        ValueError: a setting that cannot be; a folder that has another loop.
+        ValueError: a setting that cannot be; a folder that has another loop; an ``init`` of another environment.
+        FileNotFoundError: no such ``init``.
     """
     config = _resolve(args)
     claim(args.folder, config, [name for name in config if name not in FREE], resume=args.resume, overwrite=False)
@@ -112,12 +131,20 @@ class _Loop:
         self.args, self.config, self.bar = args, config, bar
         self.store = args.folder / "feedback.db"
         self.start = args.folder / "warm_start" / "last.pt"
+        self.network: dict[str, Any] = {"width": args.width}
+        if args.init is not None:
+            from agents.transformer.checkpoints import read_checkpoint
+            from agents.transformer.networks import SIZES
+
+            trained = read_checkpoint(args.init)["config"]
+            self.network = {name: trained[name] for name in ("network", *SIZES)}
 
     def warm_start(self) -> dict[str, Any]:
         self.bar.set_description("warm start")
-        self._train("warm_start", steps=0, pretrain=self.args.pretrain, reward=None)
+        made = {"pretrain": self.args.pretrain} if self.args.init is None else {"init": self.args.init}
+        self._train("warm_start", steps=0, reward=None, **made)
         self.bar.update()
-        return {"round": 0, "judgements": 0, **self._scores("warm_start")}
+        return {"round": 0, "judgements": 0, **self._curve("warm_start")[-1]}
 
     def round(self, n: int) -> dict[str, Any]:
         args, folder = self.args, self.args.folder
@@ -139,13 +166,17 @@ class _Loop:
         self.bar.update()
         self.bar.set_description(f"round {n} of {args.rounds}: policy")
         metric = {"name": "learned", "model": str(model), "penalty": args.penalty}
-        kl = {"kl_weight": args.kl_weight, "kl_in": "reward", "init": self.start}
-        self._train(f"{n}/policy", steps=args.steps, reward={"name": args.schedule, "metric": metric}, **kl)
+        reward = {"name": args.schedule, "metric": metric}
+        kl = {"kl_weight": args.kl_weight, "kl_target": args.kl_target, "kl_in": "reward", "measure_kl": True}
+        how = {"critic_start": args.critic_start, "learning_rate": args.learning_rate, "entropy_weight": 0.0}
+        how |= {"eval_every": max(1, args.steps // EVALUATIONS), **kl, **(args.policy or {})}
+        self._train(f"{n}/policy", steps=args.steps, init=self.start, reward=reward, **how)
         self.bar.update()
         report = json.loads((model.parent / "report.json").read_text())
         of = report["curve"][-1].get("comparisons", {})
         quality = {name: of.get(name) for name in ("accuracy", "accuracy_se", "true_score", "log_loss")}
-        return {"round": n, "judgements": sum(report["counts"].values()), **self._scores(f"{n}/policy"), **quality}
+        curve = self._curve(f"{n}/policy")
+        return {"round": n, "judgements": sum(report["counts"].values()), **curve[-1], **quality, "curve": curve}
 
     def _collect(self, count: int, reward_model: Path | None) -> None:
         """Wait until there are ``count`` comparisons."""
@@ -171,7 +202,8 @@ class _Loop:
         from agents.reward_model.train import RewardArgs, train
 
         args = self.args
-        size = {"members": args.members, "epochs": args.epochs, "width": args.width, "halvings": 0}
+        size = {"members": args.members, "epochs": args.epochs, "learning_rate": args.reward_learning_rate}
+        size |= {"halvings": 0, "init": self.start}
         common = {"env": args.env, "env_kwargs": args.env_kwargs, "seed": args.seed, "threads": args.threads}
         train(RewardArgs(self.store, folder=path.parent, device="cpu", progress=False, **size, **common))
 
@@ -181,25 +213,30 @@ class _Loop:
         from agents.transformer.train import train
 
         args, folder = self.args, self.args.folder / name
-        common = {"env": args.env, "env_kwargs": dict(args.env_kwargs or {}), "seed": args.seed, "width": args.width}
+        common = {"env": args.env, "env_kwargs": dict(args.env_kwargs or {}), "seed": args.seed, **self.network}
         common |= {"eval_episodes": args.eval_episodes, "threads": args.threads, "device": "cpu", "progress": False}
         train(TrainArgs(folder=folder, resume=(folder / "config.json").exists(), **common, **more))
 
-    def _scores(self, name: str) -> dict[str, Any]:
-        last = read_evaluations(self.args.folder / name)[-1]
-        learned = next((value for term, value in last.items() if term.startswith("term_") and "learned" in term), None)
-        return {**{of: last[of] for of in ("score", "score_se", "sampled")}, "learned": learned}
+    def _curve(self, name: str) -> list[dict[str, Any]]:
+        """Of every evaluation of a policy."""
+        return [
+            {
+                **{of: row[of] for of in ("steps", "score", "score_se", "sampled", "start_kl", "entropy", "length")},
+                "learned": next((value for term, value in row.items() if "term_" in term and "learned" in term), None),
+            }
+            for row in read_evaluations(self.args.folder / name)
+        ]
 
     def report(self, rows: list[dict[str, Any]]) -> None:
         """rounds.json, rounds.md, rounds.png: of the rounds so far."""
         folder = self.args.folder
         write_json(folder / "rounds.json", rows)
         lines = [f"# {self.config['env']}: rounds of feedback", ""]
-        lines += ["| round | judgements | true score | sampled | learned | reward model's accuracy |"]
-        lines += ["| ---: | ---: | ---: | ---: | ---: | ---: |"]
+        lines += ["| round | judgements | true score | sampled | learned | KL | reward model's accuracy |"]
+        lines += ["| ---: | ---: | ---: | ---: | ---: | ---: | ---: |"]
         for row in rows:
             score = f"{row['score']:.3f} ± {row['score_se']:.3f}"
-            rest = " | ".join(_number(row.get(name)) for name in ("sampled", "learned", "accuracy"))
+            rest = " | ".join(_number(row.get(name)) for name in ("sampled", "learned", "start_kl", "accuracy"))
             lines += [f"| {row['round']} | {row['judgements']:,} | {score} | {rest} |"]
         with replacing(folder / "rounds.md") as file:
             file.write(("\n".join(lines) + "\n").encode())
@@ -213,20 +250,28 @@ def _number(value: float | None) -> str:
 def _draw(rows: list[dict[str, Any]], path: Path) -> None:
     from matplotlib.figure import Figure
 
-    drawn = Figure(figsize=(7.5, 3), layout="constrained")
-    left, right = drawn.subplots(1, 2)
+    drawn = Figure(figsize=(11, 3), layout="constrained")
+    left, middle, right = drawn.subplots(1, 3)
     judged = [row["judgements"] for row in rows]
     left.errorbar(judged, [r["score"] for r in rows], [r["score_se"] for r in rows], marker="o", label="true score")
+    left.plot(judged, [r["sampled"] for r in rows], "^:", label="true score, sampled texts")
     later = [row for row in rows if row["learned"] is not None]
     left.plot([r["judgements"] for r in later], [r["learned"] for r in later], "s--", label="learned reward")
     left.set(xlabel="judgements", ylabel="of validation texts (± s.e.)")
+    for i, row in enumerate(rows[1:]):  # what going away from the warm start gains, and loses
+        far = [each["start_kl"] or 0.0 for each in row["curve"]]
+        for name, said, style in (("score", "true", "o-"), ("learned", "learned", "s--")):
+            values = [each[name] for each in row["curve"]]
+            middle.plot(far, values, style, color=f"C{i}", ms=3, label=f"round {row['round']}, {said}")
+    middle.set(xlabel="KL to the warm start (nats a text)", ylabel="of validation texts")
     known = [row for row in rows if row.get("accuracy") is not None]
     right.plot([r["judgements"] for r in known], [r["accuracy"] for r in known], "o-", label="reward model")
     if limit := [(r["judgements"], r["true_score"]) for r in known if r["true_score"] is not None]:
         right.plot(*zip(*limit, strict=True), "k:", label="true score")
     right.set(xlabel="judgements", ylabel="held-out accuracy")
-    for ax in (left, right):
-        ax.legend(frameon=False, fontsize=8)
+    for ax in (left, middle, right):
+        if ax.lines:
+            ax.legend(frameon=False, fontsize=7)
     with replacing(path) as file:
         drawn.savefig(file, format="png", dpi=130, metadata={"Software": None})
 
@@ -237,8 +282,17 @@ def _resolve(args: LoopArgs) -> dict[str, Any]:
     for name, low in {**least, "steps": 1, "width": 1, "eval_episodes": 1, "seed": 0, "threads": 1}.items():
         whole_number(name, getattr(args, name), low)
     number("kl_weight", args.kl_weight, low=0.0)
+    number("learning_rate", args.learning_rate, above=0.0)
+    number("reward_learning_rate", args.reward_learning_rate, above=0.0)
+    if whole_number("critic_start", args.critic_start, 0) >= args.steps:
+        raise ValueError(f"critic_start={args.critic_start} of steps={args.steps} tokens leaves none to learn from")
     number("penalty", args.penalty, low=0.0)
     SimulatedAnnotator(args.error, args.temperature)  # raises
+    from agents.transformer.settings import TrainArgs
+
+    flags = [field.name for field in fields(TrainArgs) if field.name not in OWN]
+    for name in args.policy or {}:
+        one_of("flag in policy", name, flags)
     if args.penalty and args.members < 2:
         raise ValueError(f"penalty={args.penalty}: one member cannot disagree; members=3")
     return json.loads(json.dumps({**asdict(args), "env": full_id(args.env)}, default=str))

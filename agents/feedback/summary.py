@@ -78,7 +78,8 @@ def _answers(annotator: str, kind: str, own: list[Judgement], items: dict[Any, l
         sum(shares) / len(shares) if shares else None,
     )
     often, most = answers.most_common(1)[0]
-    if len(own) >= ENOUGH and most >= SAME * len(own):
+    says_nothing = kind != "marks" or often == "nothing"  # who marks mistakes only says where they are
+    if len(own) >= ENOUGH and most >= SAME * len(own) and says_nothing:
         result.flags.append(f"always the same: {often!r} in {most} of {len(own)}")
     elif (sides := answers["first"] + answers["second"]) >= ENOUGH and chance(answers["first"], sides) < UNLIKELY:
         result.flags.append(f"prefers a side: the first in {answers['first']} of {sides}")
@@ -109,6 +110,13 @@ def chance(heads: int, tosses: int) -> float:
     """How likely a fair coin is at least as uneven as this: the two-sided binomial test, exactly."""
     fewer = min(heads, tosses - heads)
     return min(1.0, 2 * sum(comb(tosses, k) for k in range(fewer + 1)) / 2**tosses)
+
+
+def oddities(found: dict[str, Any]) -> list[str]:
+    """Whose answers are odd, and how, of a :func:`summary`: for people."""
+    from textgym.envs.render import visible
+
+    return [f"{visible(each['annotator'])}, {flag}" for each in found["annotators"] for flag in each["flags"]]
 
 
 def show(found: dict[str, Any]) -> str:

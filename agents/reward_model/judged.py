@@ -94,7 +94,8 @@ def read_store(store: Store, task: str, env, held_out: float = 0.2) -> Judged:
         held_out: about this share of the prompts, or of the judgements where there are fewer than ``FEWEST_PROMPTS``.
 
     Raises:
-        ValueError: there are no such texts or no judgements of them, or none are left to learn from or to hold out.
+        ValueError: there are no such texts or no judgements of them; these all say the same; or none are left to learn
+            from or to hold out.
     """
     judgements = store.judgements()
     every = store.texts()
@@ -130,6 +131,11 @@ def read_store(store: Store, task: str, env, held_out: float = 0.2) -> Judged:
     if not first:
         unfit = f" ({left_out['texts that do not fit']:,} more do not fit)" if left_out["texts that do not fit"] else ""
         raise ValueError(f"{store.path} has no judgements of the {len(texts):,} texts of {task!r}{unfit} yet")
+    if not any(outcome != TIE for outcome in outcomes) and len(set(ratings)) < 2 and not np.any(signs):
+        raise ValueError(
+            f"{store.path}: the {len(first):,} judgements of {task!r} say the same of all texts ({len(outcomes)} ties, "
+            f"{len(ratings)} equal ratings, {len(signs)} texts without marks): nothing can be learnt from them"
+        )
     by_prompt = len({texts[i].prompt for i in first}) >= FEWEST_PROMPTS
     said = [[texts[i].prompt] if by_prompt else [texts[i].digest, n] for n, i in enumerate(first)]
     held = np.array([_share(each) < held_out for each in said])

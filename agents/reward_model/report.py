@@ -102,6 +102,7 @@ def markdown(report: dict[str, Any]) -> str:
     lines += [f"{counts} of {report['texts']:,} texts; {report['held_out']:,} of them held out, by {held}. An ensemble"]
     lines += [f"of {config['members']}; data {config['data'][:12]}, vocabulary {config['vocabulary'][:12]}.", ""]
     lines += [f"Left out: {count:,} {why}." for why, count in report["left_out"].items()]
+    lines += [f"Look at the annotator {odd}." for odd in report["annotators"]]
     if "comparisons" in rows[-1]:
         lines += [
             "",

@@ -13,7 +13,7 @@ from torch import Tensor
 from agents.files import read_saved, replacing
 from agents.reward_model.network import ScoreNetwork
 
-FORMAT = "textgym-reward-model-1"
+FORMAT = "textgym-reward-model-2"
 
 
 class Scorer:
@@ -66,6 +66,19 @@ class Scorer:
         rows, columns = torch.arange(len(read), device=self.device), self.columns(lengths)
         return self.standardised([network(read, rows, columns) for network in self.networks])
 
+    @torch.no_grad()
+    def attention(self, windows: np.ndarray, lengths: np.ndarray) -> np.ndarray:
+        """How much :meth:`scores` look at each column of their windows, in the last layer, mean of heads and members:
+        float64 (k, prompt_length + w). What is missing to 1 is the look at BEGIN. Of members that count the likelihood
+        of a text, too, this is the attention of the other part of the score.
+
+        Raises:
+            ValueError: the networks have no attention, or do not tell.
+        """
+        read, columns = self.windows(windows), self.columns(lengths)
+        looks = [network.policy.attention(read, columns) for network in self.networks]
+        return torch.stack(looks).double().mean(0)[:, 1:].cpu().numpy()
+
     def rows(self, n: int) -> Rows:
         """n texts to be followed."""
         return Rows(self, n)
@@ -90,15 +103,14 @@ class Rows:
     def __init__(self, scorer: Scorer, n: int):
         self.scorer, self.n = scorer, n
         columns = 1 + scorer.prompt_length + scorer.budget
-        self.caches = [network.policy.cache(n, columns) for network in scorer.networks]
+        self.followed = [_Followed(network, n, columns) for network in scorer.networks]
 
     @torch.no_grad()
     def begin(self, rows: np.ndarray, windows: np.ndarray, lengths: np.ndarray) -> np.ndarray:
         """Begin ``rows`` int64 (k,) with the first ``lengths`` (k,) tokens of their texts: scores float64 (k, M)."""
         at, columns = torch.from_numpy(rows).to(self.scorer.device), self.scorer.columns(lengths)
         read = self.scorer.windows(windows)
-        networks = zip(self.scorer.networks, self.caches, strict=True)
-        return self.scorer.standardised([net.of(cache.begin(at, read, columns)) for net, cache in networks])
+        return self.scorer.standardised([each.begin(at, read, columns) for each in self.followed])
 
     @torch.no_grad()
     def append(self, rows: np.ndarray, tokens: np.ndarray, lengths: np.ndarray) -> np.ndarray:
@@ -111,8 +123,36 @@ class Rows:
         every[0, rows], every[1, rows] = torch.from_numpy(tokens), torch.from_numpy(self.scorer.prompt_length + lengths)
         ids, columns = every.to(self.scorer.device)
         at = torch.from_numpy(rows).to(self.scorer.device)
-        networks = zip(self.scorer.networks, self.caches, strict=True)
-        return self.scorer.standardised([net.of(cache.append(ids, columns)[at]) for net, cache in networks])
+        return self.scorer.standardised([each.append(ids, columns, at) for each in self.followed])
+
+
+class _Followed:
+    """What a member keeps of n texts: its cache; where likelihoods count, those of the texts and of what is next."""
+
+    def __init__(self, network: ScoreNetwork, n: int, columns: int):
+        self.network, self.cache = network, network.policy.cache(n, columns)
+        if network.text_begins is not None:
+            device = network.score.weight.device
+            self.sums = torch.zeros(n, device=device)
+            self.next = torch.zeros(n, network.policy.vocabulary_size, device=device)
+
+    def begin(self, rows: Tensor, windows: Tensor, columns: Tensor) -> Tensor:
+        """Scores (k,) of the windows (k, C') up to and with ``columns`` (k,), in ``rows`` (k,)."""
+        outputs = self.cache.begin(rows, windows, columns)
+        if self.network.text_begins is None:
+            return self.network.of(outputs)
+        _, self.sums[rows] = self.network.read(windows, torch.arange(len(rows), device=rows.device), columns)
+        self.next[rows] = self.network.next_tokens(outputs)
+        return self.network.of(outputs, self.sums[rows])
+
+    def append(self, tokens: Tensor, columns: Tensor, rows: Tensor) -> Tensor:
+        """Scores (k,) of ``rows`` (k,), all rows having one of ``tokens`` (n,) more, in ``columns`` (n,)."""
+        outputs = self.cache.append(tokens, columns)[rows]
+        if self.network.text_begins is None:
+            return self.network.of(outputs)
+        self.sums[rows] += self.next[rows, tokens[rows]]
+        self.next[rows] = self.network.next_tokens(outputs)
+        return self.network.of(outputs, self.sums[rows])
 
 
 def save(path: Path, scorer: Scorer, report: dict[str, Any]) -> None:
@@ -149,7 +189,7 @@ def load_scorer(path: str | Path, device: str = "cpu") -> Scorer:
     saved = read(path)
     members = []
     for weights in saved["members"]:
-        network = ScoreNetwork(saved["config"]["architecture"])
+        network = ScoreNetwork(saved["config"]["architecture"], text_begins=saved["config"]["text_begins"])
         try:
             network.load_state_dict(weights)
         except RuntimeError as error:

@@ -16,6 +16,7 @@ from agents.cli import Json, command_line, making
 from agents.evaluation import evaluation_env
 from agents.feedback.sample import task_name
 from agents.feedback.store import Store
+from agents.feedback.summary import oddities, summary
 from agents.files import replacing, write_json
 from agents.reward_model.judged import Judged, read_store
 from agents.reward_model.network import ScoreNetwork
@@ -51,7 +52,7 @@ class RewardArgs:
     network: Annotated[str, tyro.conf.arg(metavar="NAME|FOLDER|MODULE:CLASS")] = "decoder"
     """decoder, lstm, encoder, encoder_decoder, a folder of transformers, or your own: package.module:Class."""
     init: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None
-    """Begin with the network of this policy, a .pt of agents.transformer.train."""
+    """Begin with the network of this policy, a .pt of agents.transformer.train, and with what it finds likely."""
     layers: int | None = None
     """Layers of the network."""
     width: int | None = None
@@ -93,8 +94,9 @@ def train(args: RewardArgs) -> dict[str, Any]:
     """Train, report, save.
 
     Returns:
-        report.json: ``config``, ``counts``, ``texts``, ``held_out``, ``left_out``, and ``curve``, what
-        :func:`~agents.reward_model.report.held_out` finds after training on fewer judgements first, the ensemble last.
+        report.json: ``config``, ``counts``, ``texts``, ``held_out``, ``left_out``, ``annotators`` (whose answers are
+        odd, in words), and ``curve``, what :func:`~agents.reward_model.report.held_out` finds after training on fewer
+        judgements first, the ensemble last.
 
     Raises:
         ValueError: a setting that cannot be; nothing to learn from; a reward.pt that is there.
@@ -108,7 +110,7 @@ def train(args: RewardArgs) -> dict[str, Any]:
         env = evaluation_env(id, "train", num_envs=1, **env_kwargs)
     task = args.task or task_name(id, env_kwargs)
     with Store(args.store, create=False) as store:
-        judged = read_store(store, task, env, args.held_out)
+        judged, odd = read_store(store, task, env, args.held_out), oddities(summary(store))
     weights = None
     if args.init is None:
         architecture = describe(args.network, env, {name: getattr(args, name) for name in SIZES})
@@ -119,6 +121,7 @@ def train(args: RewardArgs) -> dict[str, Any]:
         "env_kwargs": env_kwargs,
         "task": task,
         "architecture": architecture,
+        "text_begins": _text_begins(env, architecture) if weights is not None else None,
         "vocabulary": env.vocabulary.fingerprint,
         "prompt_length": env.prompt_length,
         "budget": env.budget,
@@ -142,7 +145,8 @@ def train(args: RewardArgs) -> dict[str, Any]:
             seed = args.seed + max(0, i - len(sizes))
             bar.set_description(f"network {i + 1} of {fits}, {size:,} judgements")
             torch.manual_seed(seed)
-            network = ScoreNetwork(architecture, folder_of(args.network) if weights is None else None)
+            folder = folder_of(args.network) if weights is None else None
+            network = ScoreNetwork(architecture, folder, config["text_begins"])
             if weights is not None:
                 network.policy.load_state_dict(weights)
             network.to(device)
@@ -164,6 +168,7 @@ def train(args: RewardArgs) -> dict[str, Any]:
         "held_out": len(out),
         "held_out_by_prompt": judged.by_prompt,
         "left_out": judged.left_out,
+        "annotators": odd,
         "curve": curve,
     }
     args.folder.mkdir(parents=True, exist_ok=True)
@@ -208,6 +213,11 @@ def _of_policy(args: RewardArgs, env) -> tuple[dict[str, Any], dict[str, Any]]:
     if (config["vocabulary"], config["prompt_length"]) != (env.vocabulary.fingerprint, env.prompt_length):
         raise ValueError(f"{args.init} was trained in {config['env']}, which has another vocabulary or longest prompt")
     return config["architecture"], saved["policy"]
+
+
+def _text_begins(env, architecture: dict[str, Any]) -> int | None:
+    """The column of windows where texts begin; None of a network that sees what comes behind a token."""
+    return None if architecture["kind"] == "encoder" else 1 + env.prompt_length  # column 0 is BEGIN
 
 
 def main() -> None:

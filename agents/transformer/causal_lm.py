@@ -6,7 +6,7 @@ import torch
 from transformers import AutoModelForCausalLM
 from transformers.cache_utils import DynamicCache
 
-from agents.transformer.layout import Compact
+from agents.transformer.layout import Compact, attention_in_columns
 from agents.transformer.saved_model import AlignedRows, SavedModel
 from textgym.metrics.pretrained import longest
 
@@ -38,6 +38,21 @@ class CausalLM(SavedModel):
         cache = {"past_key_values": kept, "use_cache": True} if keep else {"use_cache": False}
         x = self.model.base_model(input_ids=ids, attention_mask=torch.ones_like(ids), **cache).last_hidden_state
         return x, kept
+
+    def attention(self, tokens, columns):
+        layout = Compact(tokens, self.vocabulary_size, self.prompt_length)
+        ids, usual = self.ids(layout.tokens), self.model.config._attn_implementation
+        self.model.set_attn_implementation("eager")  # the faster ones do not tell
+        read = self.model.base_model(
+            input_ids=ids, attention_mask=torch.ones_like(ids), use_cache=False, output_attentions=True
+        )
+        self.model.set_attn_implementation(usual)
+        layers = getattr(read, "attentions", None)
+        if not layers or layers[-1] is None:
+            return super().attention(tokens, columns)
+        rows = torch.arange(len(ids), device=ids.device)
+        looks = layers[-1][rows, :, columns - layout.padding].mean(1)  # (B, W)
+        return attention_in_columns(looks, layout.padding, tokens.shape[1])
 
     def reference(self, tokens):
         ids = self.ids(Compact(tokens, self.vocabulary_size, self.prompt_length).tokens)

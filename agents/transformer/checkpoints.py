@@ -67,8 +67,8 @@ class Checkpoints(Evaluations):
             for sampling in (None, self.sampling)
         )
         tokens = 0 if state is None else state["tokens"]
-        entropy, kl = ((seen or {}).get(name) for name in ("entropy", "kl_to_old"))
-        better = self.record(event, tokens, greedy.summary(), sampled.mean_score, entropy, kl)
+        of_update = ((seen or {}).get(name) for name in ("entropy", "kl_to_old", "text_kl"))
+        better = self.record(event, tokens, greedy.summary(), sampled.mean_score, *of_update)
         saved = {"format": FORMAT, "config": self.config, "policy": policy.state_dict(), "history": self.history}
         if better:
             self._save("best.pt", saved)

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import torch
 
-from agents.transformer.advantages import gae
 from agents.transformer.batch import as_batch
 from agents.transformer.trainer import Trainer
 
 
 @torch.no_grad()
 def fit_values(trainer: Trainer, tokens: int, *, ridge: float = 1e-3) -> float:
-    """Fit the value head alone to what the policy, as it is, is paid: no token changes its probability.
+    """Fit the value head alone to what the policy, as it is, is paid (own terms and redistribution included): no token
+    changes its probability.
 
     The values of text by a policy that has learnt by likelihood are those of an untrained head. A reward paid at every
     token has less and less to come, and until the head knows that, the first tokens of all texts would look good and
@@ -25,17 +27,22 @@ def fit_values(trainer: Trainer, tokens: int, *, ridge: float = 1e-3) -> float:
     Returns:
         The share of the returns' variance that the fitted head explains.
     """
-    policy, args, world = trainer.policy, trainer.args, trainer.world
-    features, returns = [], []
+    policy, world = trainer.policy, trainer.world
+    monte_carlo = replace(trainer.args, estimator="gae", lam=1.0)
+    features = [torch.zeros(0, policy.value.in_features, dtype=torch.float64, device=policy.device)]
+    returns = [features[0][:, 0]]
     while trainer.tokens < tokens:
         rollout = trainer.write()
         trainer.update += 1
-        to_come = gae(rollout.rewards, rollout.values, rollout.ended, rollout.last_values, args.gamma, 1.0)
-        batch = as_batch(rollout, to_come, to_come + rollout.values, trainer.env.prompt_length)
-        features.append(policy.outputs(batch.windows, batch.parts, batch.columns).double())
-        returns.append(batch.targets.double())
+        nothing = torch.zeros_like(rollout.values)
+        batch = as_batch(rollout, nothing, nothing, trainer.env.prompt_length)
+        batch, _ = trainer.own_terms.pay(rollout, batch)
+        batch = trainer.estimated(rollout, batch, monte_carlo)
+        if len(batch.parts):  # else no text is whole yet
+            features.append(policy.outputs(batch.windows, batch.parts, batch.columns).double())
+            returns.append(batch.targets.double())
     x, y = torch.cat(features), torch.cat(returns)[:, None]  # (M, d), (M, 1)
-    count = len(x) * world.size
+    count = world.sum(torch.tensor(max(1, len(x)), device=x.device))
     center, mean = world.sum(x.sum(0)) / count, world.sum(y.sum(0)) / count
     x, y = x - center, y - mean
     gram = world.sum(x.T @ x) + ridge * count * torch.eye(x.shape[1], dtype=x.dtype, device=x.device)

@@ -20,6 +20,13 @@ def left_aligned(windows: Tensor, pad: int, prompt_length: int | None = None) ->
     return windows.gather(1, source.clamp_max_(windows.shape[1] - 1)), padding
 
 
+def attention_in_columns(looks: Tensor, padding: Tensor, columns: int) -> Tensor:
+    """How much the places of left-aligned windows are looked at, (B, W), as columns of the windows (B, C): 0 in the
+    padding, int64 (B,)."""
+    every, padding = torch.arange(columns, device=looks.device), padding[:, None]
+    return looks.gather(1, (every - padding).clamp_min(0)).masked_fill((every > 0) & (every <= padding), 0.0)
+
+
 class Compact:
     """Left-aligned windows, and the way back.
 

@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.attention.bias import causal_lower_right
 
-from agents.transformer.layout import left_aligned
+from agents.transformer.layout import attention_in_columns, left_aligned
 from agents.transformer.policy import Cache, Policy
 from textgym.errors import one_of
 
@@ -90,10 +90,10 @@ class Decoder(Policy):
             q, k, v = block.project(x, rotation)
             x = block.add(x, F.scaled_dot_product_attention(q, k, v, is_causal=True).transpose(1, 2).flatten(2))
         q, k, _ = self.blocks[-1].project(x, rotation)
-        places, padding = (columns - padding).clamp_min(0), padding[:, None]
+        places = (columns - padding).clamp_min(0)
         scores = torch.einsum("bhe,bhce->bhc", q[rows, :, places], k) * q.shape[-1] ** -0.5
         looks = scores.masked_fill((every > places[:, None])[:, None], float("-inf")).softmax(-1).mean(1)  # (B, C)
-        return looks.gather(1, (every - padding).clamp_min(0)).masked_fill((every > 0) & (every <= padding), 0.0)
+        return attention_in_columns(looks, padding, tokens.shape[1])
 
     def cache(self, n, columns):
         return KeyValueCache(self, n, columns)

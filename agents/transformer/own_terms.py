@@ -49,7 +49,7 @@ class OwnTerms:
     are paid neither.
 
     Args:
-        args: ``kl_...`` and ``bonus_...``; a KL in the loss is only measured here.
+        args: ``kl_...``, ``measure_kl`` and ``bonus_...``; a KL in the loss is only measured here.
         policy: what writes.
         reference: what it is to stay near to; None: a copy of ``policy`` as it is now.
         rows: n, texts written at once by this rank.
@@ -62,7 +62,7 @@ class OwnTerms:
     def __init__(self, args: TrainArgs, policy: Policy, reference: Policy | None, rows: int, world: World = ALONE):
         self.args, self.rows, self.world, self.device = args, rows, world, policy.device
         self.kl, self.reference = KLCoefficient(args.kl_weight, args.kl_target, args.kl_horizon), None
-        if args.kl_weight:
+        if args.kl_weight or args.measure_kl:
             self.reference = (reference or copy.deepcopy(policy)).eval().requires_grad_(False)
         self.counts = Counts(args.bonus_context, self.device) if args.bonus_weight else None
         self.open: dict[str, Tensor] = {}
@@ -75,7 +75,7 @@ class OwnTerms:
         if self.reference is not None:
             batch = reference_log_probs(self.reference, batch, self.args.behaviour, self.args.minibatch)
             log_ratio = of_drawn(batch, batch.log_probs - batch.reference_log_probs)
-            if self.args.kl_in == "reward":
+            if self.args.kl_in == "reward" and self.args.kl_weight:
                 terms["kl"] = -beta * log_ratio
             sums["text_kl"] = self._of_texts("log_ratio", log_ratio, rollout, batch)
         if self.counts is not None:

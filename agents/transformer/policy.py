@@ -51,7 +51,7 @@ class Policy(nn.Module, ABC):
 
     def attention(self, tokens: Tensor, columns: Tensor) -> Tensor:
         """How much the output of ``columns`` int64 (B,) looks at each column of windows (B, C), in the last layer, mean
-        of its heads: float (B, C). Only redistribution by attention asks for it.
+        of its heads: float (B, C), adding up to 1. Only redistribution by attention asks for it.
 
         Raises:
             ValueError: it has no attention, or does not tell.

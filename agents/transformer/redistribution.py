@@ -1,9 +1,12 @@
 """Redistribution: what a text was paid, given to its tokens anew. The sum of a text stays what it was.
 
 It is no potential-based shaping: part of what a token brings about is paid before it, so returns to go are biased, and
-what is gained is that rewards are near. Chan et al. 2024 (ABC) saw a terminal reward redistributed by attention learnt
-fastest, and uniformly slower than the terminal one in texts of 8 to 16 tokens, faster in texts of 100. Tokens that are
-forced take their share, too, which nothing is learnt from.
+what is gained is that rewards are near. Tokens that are forced take their share, too, which nothing is learnt from.
+
+"reward_attention" is ABC (Chan et al. 2024), where the reward is ``terminal`` of the metric ``learned`` and the share
+their beta, 0.8: a token is paid as the reward model looked at it when it scored the whole text. "attention" is their
+ABC-D: as the policy looks. They saw ABC learn fastest, and "uniform" slower than the terminal reward in texts of 8 to
+16 tokens, faster in texts of 100.
 
 Two controls: "shuffled_time" pays a text's tokens what they were paid, in random order (does it matter when a token is
 paid?), and "shuffled_texts" pays a text what another one was paid (is there anything to learn from at all?), which
@@ -12,23 +15,52 @@ keeps the sum of all texts, not of each.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from agents.transformer.batch import Batch
 from agents.transformer.policy import Policy
+from textgym.metrics import Learned
+from textgym.rewards import RewardFunction
 
-REDISTRIBUTIONS = ("uniform", "attention", "shuffled_time", "shuffled_texts")
+REDISTRIBUTIONS = ("uniform", "attention", "reward_attention", "shuffled_time", "shuffled_texts")
+
+Attention = Callable[[Tensor, Tensor], Tensor]
+"""How much what is read at ``columns`` int64 (B,) looks at each column of windows int64 (B, C): float (B, C)."""
 
 
-def given_anew(how: str, policy: Policy, batch: Batch, generator: torch.Generator, share: float = 1.0) -> Tensor:
-    """What the tokens of whole texts are paid by a name of ``REDISTRIBUTIONS``, of which ``share`` counts and the rest
-    stays as it was: float (M,)."""
-    if how.startswith("shuffled"):
-        shuffled = shuffled_time if how == "shuffled_time" else shuffled_texts
-        return share * shuffled(batch.rewards, batch.parts, generator) + (1 - share) * batch.rewards
-    weights = uniform(batch.parts) if how == "uniform" else by_attention(policy, batch)
-    return redistributed(batch.rewards, batch.parts, weights, share)
+class Redistribution:
+    """Gives whole texts' pay to their tokens anew.
+
+    Args:
+        how: of ``REDISTRIBUTIONS``.
+        share: how much of it; the rest stays where it was paid.
+        policy: what writes.
+        env: has a ``prompt_length``, and pays ``env.state.reward``.
+
+    Raises:
+        ValueError: "reward_attention", and the reward pays no learned metric, or several.
+    """
+
+    def __init__(self, how: str, share: float, policy: Policy, env):
+        self.how, self.share = how, share
+        self.attention: Attention | None = None
+        if how == "attention":
+            self.attention = of_policy(policy)
+        elif how == "reward_attention":
+            self.attention = of_reward_model(env.state.reward, env.prompt_length)
+
+    def __call__(self, batch: Batch, generator: torch.Generator) -> Tensor:
+        """What the tokens of whole texts are paid: float (M,). ``generator``, on the CPU, shuffles."""
+        rewards, parts = batch.rewards, batch.parts
+        if self.how.startswith("shuffled"):
+            shuffled = shuffled_time if self.how == "shuffled_time" else shuffled_texts
+            return self.share * shuffled(rewards, parts, generator) + (1 - self.share) * rewards
+        weights = uniform(parts) if self.attention is None else by_attention(self.attention, batch)
+        return redistributed(rewards, parts, weights, self.share)
 
 
 def redistributed(rewards: Tensor, parts: Tensor, weights: Tensor, share: float = 1.0) -> Tensor:
@@ -76,25 +108,62 @@ def uniform(parts: Tensor) -> Tensor:
     return 1.0 / parts.bincount()[parts]
 
 
-@torch.no_grad()
-def by_attention(policy: Policy, batch: Batch, texts: int = 256) -> Tensor:
-    """How much the last token of each text looks at each of its tokens, in the last layer of ``policy``, mean of its
-    heads, as shares of the text: float (M,). ABC takes that of the reward model, where there is one.
+def by_attention(attention: Attention, batch: Batch, texts: int = 256) -> Tensor:
+    """How much the last token of each text looks at each of its tokens, as shares of the text: float (M,), at least 0.
 
     Args:
         batch: of whole texts; ``texts`` are read at a time.
 
     Raises:
-        ValueError: the policy has no attention.
+        ValueError: the network has no attention.
     """
     last = torch.zeros(len(batch.windows), dtype=torch.long, device=batch.columns.device)
     last.scatter_reduce_(0, batch.parts, 1 + batch.columns, "amax")  # the columns of the last tokens
-    training = policy.training
-    policy.eval()
-    looks = [policy.attention(*both) for both in zip(batch.windows.split(texts), last.split(texts), strict=True)]
-    policy.train(training)
+    looks = [attention(*both) for both in zip(batch.windows.split(texts), last.split(texts), strict=True)]
     weights = torch.cat(looks)[batch.parts, 1 + batch.columns].float()
+    weights = weights + torch.finfo(weights.dtype).tiny  # a text that is not looked at at all: equal shares
     return weights / sums(weights, batch.parts)[batch.parts]
+
+
+def of_policy(policy: Policy) -> Attention:
+    """The attention of a policy, without dropout."""
+
+    @torch.no_grad()
+    def attention(windows: Tensor, columns: Tensor) -> Tensor:
+        training = policy.training
+        policy.eval()
+        try:
+            return policy.attention(windows, columns)
+        finally:
+            policy.train(training)
+
+    return attention
+
+
+def of_reward_model(reward: RewardFunction, prompt_length: int) -> Attention:
+    """The attention of the model whose :class:`~textgym.metrics.Learned` metric ``reward`` pays, of windows with
+    prompts of ``prompt_length``.
+
+    Raises:
+        ValueError: it pays no such metric, or those of several models.
+    """
+    models = {metric.arguments[0]: metric.scorer for metric in reward.metrics if isinstance(metric, Learned)}
+    if len(models) != 1:
+        found = f"pays those of {len(models)} reward models, {', '.join(models)}" if models else "pays none"
+        raise ValueError(
+            f"redistribute=reward_attention: one reward model's attention is needed, and the reward {reward.name!r} "
+            f'{found}: {{"name": "terminal", "metric": {{"name": "learned", "model": FILE}}}} pays one'
+        )
+    (scorer,) = models.values()
+    shift = scorer.prompt_length - prompt_length  # columns that its prompts are longer than ours, at least 0
+
+    def attention(windows: Tensor, columns: Tensor) -> Tensor:
+        pad = int(windows[0, 0])  # BEGIN is PAD
+        read = F.pad(windows[:, 1:], (shift, 0), value=pad).cpu().numpy()
+        looks = scorer.attention(read, (columns - prompt_length).cpu().numpy())[:, shift:]
+        return F.pad(torch.from_numpy(looks).to(windows.device), (1, 0))
+
+    return attention
 
 
 def sums(values: Tensor, parts: Tensor) -> Tensor:

@@ -117,8 +117,8 @@ class TrainArgs:
     """Lambda of gae: 1 is Monte Carlo, 0 one step."""
     n_step: int = 5
     """n_step: rewards before the value stands for the rest."""
-    redistribute: Literal["uniform", "attention", "shuffled_time", "shuffled_texts"] | None = None
-    """Give a text's pay to its tokens anew: equally, as its last token looks, in random order; or to another text."""
+    redistribute: Literal["uniform", "attention", "reward_attention", "shuffled_time", "shuffled_texts"] | None = None
+    """Pay a text's tokens anew: equally, as the policy or the reward model (ABC) looks at them; or shuffled."""
     redistribute_share: float = 1.0
     """How much of it is given anew; the rest stays where it was paid."""
     clip: float | None = None
@@ -153,6 +153,8 @@ class TrainArgs:
     """Weight of the KL to the policy at the start of reinforcement learning."""
     kl_in: Literal["loss", "reward"] = "loss"
     """A term of the loss, or of what each token is paid."""
+    measure_kl: bool = False
+    """Measure it, whatever its weight: start_kl of the evaluations, in nats a text."""
     kl_target: float | None = None
     """Nats a text to which the weight of the KL adapts; by default it is fixed."""
     kl_horizon: float = 10_000.0

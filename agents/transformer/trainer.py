@@ -15,7 +15,7 @@ from agents.transformer.groups import Groups, no_texts
 from agents.transformer.own_terms import OwnTerms
 from agents.transformer.policy import Policy
 from agents.transformer.prefixes import Mixer, RandomStarts
-from agents.transformer.redistribution import given_anew, sums
+from agents.transformer.redistribution import Redistribution, sums
 from agents.transformer.rollout import Rollout, Writer
 from agents.transformer.schedules import learning_rate
 from agents.transformer.settings import TrainArgs
@@ -55,6 +55,9 @@ class Trainer:
         )
         self.own_terms = OwnTerms(args, policy, reference, env.num_envs, world)
         self.groups = None if args.whole_texts is None else Groups(args.whole_texts)
+        self.redistribution = None
+        if args.redistribute is not None:
+            self.redistribution = Redistribution(args.redistribute, args.redistribute_share, policy, env)
         self.tokens = self.update = 0
 
     def step(self) -> dict[str, float]:
@@ -86,7 +89,7 @@ class Trainer:
         nothing = torch.zeros_like(rollout.values)
         batch, paid = self.own_terms.pay(rollout, as_batch(rollout, nothing, nothing, self.env.prompt_length))
         seen |= paid
-        batch = self._estimated(rollout, batch)
+        batch = self.estimated(rollout, batch, self.args)
         if self.mixer is None:
             batch = batch.drawn()
         if any(self.world.gather(len(batch.parts) > 0)):
@@ -109,34 +112,29 @@ class Trainer:
             )
         return seen
 
-    def _estimated(self, rollout: Rollout, batch: Batch) -> Batch:
-        """The tokens to learn from, with their advantages: the rollout's, or those of the whole texts that are there
-        now."""
+    def estimated(self, rollout: Rollout, batch: Batch, args: TrainArgs) -> Batch:
+        """The tokens to learn from, with their advantages by the estimator of ``args``: the rollout's, or those of the
+        whole texts that are there now."""
         if self.groups is None:
             _, _, at = places(rollout)
             rewards = rollout.rewards.index_put(at, batch.own_rewards, accumulate=True)
-            advantages = self._advantages(rewards, rollout.values, rollout.ended, rollout.last_values)
+            advantages = _advantages(args, rewards, rollout.values, rollout.ended, rollout.last_values)
             batch = batch.with_advantages(advantages[at], (advantages + rollout.values)[at])
             return batch.ordered_by(rollout.rows)  # so that the parts of all ranks, one rank after the other, are too
         whole = self.groups.add(rollout, batch)
         if whole is None:
             return no_texts(batch)
         batch, groups = whole
-        if self.args.grouped:
+        if args.grouped:
             returns = sums(batch.rewards + batch.own_rewards, batch.parts)
-            compare = leave_one_out if self.args.algo == "rloo" else group_relative
+            compare = leave_one_out if args.algo == "rloo" else group_relative
             return batch.with_advantages(compare(returns, groups)[batch.parts])
-        rewards = given_anew(self.args.redistribute, self.policy, batch, self.orders, self.args.redistribute_share)
+        rewards = self.redistribution(batch, self.orders)
         paid, at = on_grid(rewards + batch.own_rewards, batch.parts)
         values, _ = on_grid(batch.values, batch.parts)
         ends, _ = on_grid(batch.parts.diff(append=batch.parts[-1:] + 1), batch.parts)
-        advantages = self._advantages(paid, values, ends > 0, torch.zeros_like(values[0]))
+        advantages = _advantages(args, paid, values, ends > 0, torch.zeros_like(values[0]))
         return batch.with_advantages(advantages[at], (advantages + values)[at])
-
-    def _advantages(self, rewards: Tensor, values: Tensor, ended: Tensor, last_values: Tensor) -> Tensor:
-        args = self.args
-        estimator, lam = str(args.of_algorithm("estimator")), float(args.of_algorithm("lam"))
-        return estimate(estimator, rewards, values, ended, last_values, args.gamma, lam, args.n_step)
 
     def state_dict(self) -> dict[str, Any]:
         """All that goes on from here exactly: policy, optimizer, generators, environment, half-written texts."""
@@ -172,6 +170,11 @@ class Trainer:
         if self.groups is not None:
             self.groups.load_state_dict(own["groups"], self.policy.device)
         self.tokens, self.update = state["tokens"], state["update"]
+
+
+def _advantages(args: TrainArgs, rewards: Tensor, values: Tensor, ended: Tensor, last_values: Tensor) -> Tensor:
+    estimator, lam = str(args.of_algorithm("estimator")), float(args.of_algorithm("lam"))
+    return estimate(estimator, rewards, values, ended, last_values, args.gamma, lam, args.n_step)
 
 
 def of_episodes(rollout: Rollout, world: World = ALONE) -> dict[str, float]:

@@ -36,6 +36,10 @@ class Scorer(Protocol):
         """float64 (k, M) of the first ``lengths`` int64 (k,) tokens of the texts in ``windows``, int64 (k,
         prompt_length + w): prompts padded on the left, then texts. About 0, with deviations of about 1."""
 
+    def attention(self, windows: np.ndarray, lengths: np.ndarray) -> np.ndarray:
+        """How much the scores look at each column of these windows, float64 (k, prompt_length + w), at least 0. Only
+        redistribution by attention asks for it."""
+
     def rows(self, n: int) -> Any:
         """n texts to be followed: ``begin(rows, windows, lengths)`` and ``append(rows, tokens, lengths)`` return
         :meth:`scores` of these rows; a row that ``append`` does not name is begun anew before it is named again."""

@@ -50,12 +50,14 @@ class RewardFunction(Recipe, ABC):
         needs_text: whether it reads ``step.pieces`` itself; what the metrics that it follows need is theirs to say.
         couples_rows: whether what one row is paid depends on the others (running normalisation does).
         needs_references: whether it pays a metric that says nothing without references.
+        metrics: those that it pays, itself or by the rewards that it is made of.
     """
 
     name: str = ""
     needs_text: bool = True
     couples_rows: bool = False
     needs_references: bool = False
+    metrics: Sequence[BatchMetric] = ()
 
     @abstractmethod
     def start(self, n: int, rngs: Sequence[np.random.Generator], metrics: RunningMetrics) -> RewardState:
@@ -130,6 +132,7 @@ class Sum(RewardFunction):
         self.needs_text = any(part.needs_text for _, part in parts)
         self.couples_rows = any(part.couples_rows for _, part in parts)
         self.needs_references = any(part.needs_references for _, part in parts)
+        self.metrics = tuple(metric for _, part in parts for metric in part.metrics)
 
     def resolve(self, task):
         return Sum([(weight, part.resolve(task)) for weight, part in self.parts])

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from textgym.episode import Step
-from textgym.metrics import RunningMetrics
+from textgym.metrics import BatchMetric, RunningMetrics
 from textgym.rewards.base import RewardFunction, RewardState, checked_pay, number, part_of
 
 
@@ -45,6 +45,10 @@ class ModifiedReward(RewardFunction):
     @property
     def needs_references(self) -> bool:
         return self.reward.needs_references
+
+    @property
+    def metrics(self) -> Sequence[BatchMetric]:
+        return self.reward.metrics
 
     def resolve(self, task):
         reward = self.reward.resolve(task)

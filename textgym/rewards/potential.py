@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
+from textgym.metrics import BatchMetric
 from textgym.rewards.base import discount, part_of
 from textgym.rewards.schedules import Schedule
 
@@ -51,6 +54,10 @@ class Potential(Schedule):
     @property
     def needs_references(self) -> bool:
         return super().needs_references or (self.base is not None and self.base.needs_references)
+
+    @property
+    def metrics(self) -> Sequence[BatchMetric]:
+        return (*super().metrics, *(() if self.base is None else self.base.metrics))
 
     def resolve(self, task):
         resolved = super().resolve(task)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -30,6 +31,10 @@ class MetricReward(RewardFunction):
     @property
     def needs_references(self) -> bool:
         return self.metric is not None and self.metric.needs_references
+
+    @property
+    def metrics(self) -> Sequence[BatchMetric]:
+        return () if self.metric is None else (self.metric,)
 
     def _set_metric(self, metric: BatchMetric | None) -> None:
         self.metric = metric

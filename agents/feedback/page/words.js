@@ -36,7 +36,7 @@ export const LANGUAGES = {
   zh: {
     language: "中文", tag: "zh-CN",
     title: "文本评价", kinds: "任务", compare: "比较", rate: "评分", mark: "标注",
-    to_the_text: "跳到文本", progress: "进度", covered: "至少评价过一次的文本", answers: "你的回答",
+    to_the_text: "跳到文本", progress: "进度", covered: "至少评价过一次的文本", answers: "您的回答",
     prompt: "提示", no_prompt: "无提示", empty_text: "空文本",
     text: "文本", first_text: "第一段", second_text: "第二段",
     ask_comparison: "哪一段更好？", ask_rating: "这段文本有多好？", ask_marks: "哪些词好，哪些词不好？",

@@ -1,0 +1,37 @@
+"""How many judgements does a reward model need until a policy that is paid by it writes better texts?
+
+Sentiment, the warm start and PPO of `overoptimisation` (`kl`), with reward models of one member. A simulated annotator
+errs in one judgement of ten: 50 to 5,000 comparisons, or, in the other panel, twice as many ratings from 1 to 5: as
+many texts are read for them.
+
+Hypothesis: the last greedy true score is better after 5,000 comparisons than after 50.
+
+Controls: the warm start (50 judgements teach little; what its likelihood alone is worth as a reward shows there); the
+records of the `judged` arms have the reward models' held-out accuracy, and the Bayes limit of the annotator.
+
+Refuted where the interval of 5,000 - 50 (last greedy true score, paired by seed) lies below 0. That comparisons are
+worth more than ratings, or less, is exploratory: a rating by fifths of the score says more than most people can.
+"""
+
+from experiments import scores
+from experiments.registry import Comparison
+from experiments.suite import overoptimisation as other
+
+TAGS = ("transformer", "feedback")
+BUDGET = 30_000
+SEEDS = 10
+SIZES = (50, 150, 500, 1500, 5000)
+OF_ONE = {"comparisons": ("comparison", 1), "ratings": ("rating", 2)}  # as much effort as one comparison
+JUDGED = {**other.SETTINGS["judged"], "members": 1}
+LEARNED = {**other.SETTINGS["kl"], "steps": BUDGET, "evaluations": 3}
+SETTINGS = {"warm_start": other.SETTINGS["warm_start"]}
+for _panel, (_kind, _count) in OF_ONE.items():
+    for _size in SIZES:
+        _judged = f"{_panel}/judged_{_size}"
+        SETTINGS[_judged] = {**JUDGED, "kind": _kind, "judgements": _count * _size}
+        SETTINGS[f"{_panel}/{_size}"] = {**LEARNED, "init": _judged}
+SECONDS = {"warm_start": 15, **{str(size): 15 for size in SIZES}}
+SECONDS |= {f"judged_{size}": 3 + size / 130 for size in SIZES}
+SMOKE = other.SMOKE
+PRIMARY = Comparison("5000", "50", panel="comparisons")
+score = scores.last_greedy

@@ -1,0 +1,33 @@
+"""Arms paid by a reward model: what their records have, and that they start from the policy that was judged."""
+
+from dataclasses import replace
+
+import pytest
+
+pytest.importorskip("torch")
+pytest.importorskip("stable_baselines3")
+
+from experiments import arms  # noqa: E402
+from experiments.registry import load  # noqa: E402
+
+
+@pytest.mark.parametrize("name", ["overoptimisation", "feedback_budget"])
+def test_a_policy_is_paid_by_what_was_learnt_from_judgements_of_its_start(tmp_path, name):
+    experiment = replace(load(name).tiny(), seeds=1)
+    wanted = ("kl_and_penalty",) if name == "overoptimisation" else ("ratings/50",)
+    made = {}
+    for run in experiment.runs():
+        if run.arm in ("warm_start", "judged", "ratings/judged_50", *wanted):
+            folder = tmp_path / run.arm.replace("/", "-")
+            folder.mkdir()
+            start = None if run.init is None else made[run.init.arm].checkpoint
+            made[run.arm] = arms.perform(run, folder, start)
+    judged, last = (made[arm] for arm in list(made)[1:])
+    assert arms.policy_digest(judged.checkpoint) == arms.policy_digest(made["warm_start"].checkpoint)
+    row = judged.evaluations[-1]
+    assert row["judgements"] == 40
+    measured = row["rmse_of_mean"] if name == "feedback_budget" else row["log_loss"]
+    assert measured > 0
+    first, *_, end = last.evaluations
+    assert first["greedy"] == row["greedy"] and 0 < end["learned"] < 1 and abs(end["start_kl"]) < 10
+    assert str(tmp_path) not in str(last.config)  # a record says nothing of where it was made
