@@ -119,32 +119,37 @@ def test_runs_leave_records_and_a_second_time_there_is_nothing_to_do(tmp_path, r
     run([experiment], tmp_path)
 
 
+def early():
+    """Arms that start from one warm start, tiny."""
+    return replace(load("warm_start_and_reward").tiny(), only=("early",))
+
+
 def test_arms_of_a_seed_start_from_one_warm_start(tmp_path, run):
-    experiment = load("warm_start_and_reward").tiny()
+    experiment = early()
     run([experiment], tmp_path)
     found = {(r.arm, r.seed): r for r in read_experiment(tmp_path / "records", experiment)}
     for seed in (1, 2):
-        start = found["warm_start", seed]
-        for arm in ("terminal", "delta", "constant", "more_likelihood", "tuned_temperature"):
-            record = found[arm, seed]
+        start = found["early/warm_start", seed]
+        for arm in ("terminal", "delta", "more_likelihood", "tuned_temperature"):
+            record = found[f"early/{arm}", seed]
             assert record.header["init"] == start.header["policy"]
             assert record.evaluations[0]["greedy"] == start.last("greedy")  # fitting the values changed no token
             assert record.header["config"]["env"] == "textgym/Spelling-v0"
-        assert found["delta", seed].header["config"]["gamma"] == 1.0
-        last = found["delta", seed].evaluations[-1]
+        assert found["early/delta", seed].header["config"]["gamma"] == 1.0
+        last = found["early/delta", seed].evaluations[-1]
         assert last["tokens"] == 264 and last["entropy"] > 0 and last["kl"] >= 0
         assert last["terms"] == {"delta:character_accuracy": pytest.approx(last["return"])}
         assert last["return"] == pytest.approx(last["greedy"])  # gamma 1: the same return
-    assert found["warm_start", 1].header["policy"] != found["warm_start", 2].header["policy"]
+    assert found["early/warm_start", 1].header["policy"] != found["early/warm_start", 2].header["policy"]
     work = tmp_path / "work" / "warm_start_and_reward"
     for path in work.rglob("*.pt"):
         path.unlink()
-    (tmp_path / "records" / "warm_start_and_reward" / "delta-s1.jsonl.gz").unlink()
+    (tmp_path / "records" / "warm_start_and_reward" / "early-delta-s1.jsonl.gz").unlink()
     run([experiment], tmp_path)  # the checkpoint is made again, and must be the same one
     again = read_experiment(tmp_path / "records", experiment)
     assert len(again) == len(found)
-    same = {(r.arm, r.seed): r for r in again}["delta", 1]
-    assert [e["greedy"] for e in same.evaluations] == [e["greedy"] for e in found["delta", 1].evaluations]
+    same = {(r.arm, r.seed): r for r in again}["early/delta", 1]
+    assert [e["greedy"] for e in same.evaluations] == [e["greedy"] for e in found["early/delta", 1].evaluations]
 
 
 def test_an_sb3_run_that_is_killed_goes_on_to_the_same_record(tmp_path, monkeypatch):
@@ -179,22 +184,21 @@ def test_an_sb3_run_that_is_killed_goes_on_to_the_same_record(tmp_path, monkeypa
 
 
 def test_a_run_that_fails_is_named_and_the_others_have_their_records(tmp_path, run):
-    experiment = load("warm_start_and_reward").tiny()
-    broken = {**experiment.settings["warm_start"], "env": "textgym/Speling-v0"}
-    experiment = replace(experiment, settings={**experiment.settings, "warm_start": broken})
+    experiment = early()
+    broken = {**experiment.settings["early/warm_start"], "env": "textgym/Speling-v0"}
+    experiment = replace(experiment, settings={**experiment.settings, "early/warm_start": broken})
     with pytest.raises(launch.RunsFailed) as caught:
         run([experiment], tmp_path)
     assert "warm_start-s1" in str(caught.value) and "Spelling" in str(caught.value)
-    assert "delta-s2: warm_start-s2, which it starts from, has failed" in str(caught.value)
-    with pytest.raises(records.RecordError, match="delta-s1.jsonl.gz: missing"):
+    assert "early-delta-s2: early-warm_start-s2, which it starts from, has failed" in str(caught.value)
+    with pytest.raises(records.RecordError, match="early-delta-s1.jsonl.gz: missing"):
         read_experiment(tmp_path / "records", experiment)
-    assert [r.arm for r in read_experiment(tmp_path / "records", experiment, partial=True)] == ["copy_prompt"] * 2
+    assert [r.arm for r in read_experiment(tmp_path / "records", experiment, partial=True)] == ["early/copy_prompt"] * 2
 
 
 def test_only_the_arms_of_an_agent_with_what_they_start_from():
-    runs = load("warm_start_and_reward", 1).runs("transformer")
-    rewards = {"terminal", "delta", "constant", "shuffled_time", "shuffled_texts"}
-    assert {r.arm for r in runs} == {"warm_start"} | rewards
+    runs = load("warm_start", 1).runs("transformer")
+    assert {r.arm for r in runs} == {"warm_start", "both", "mixer", "reward"}
 
 
 PROGRAM = [
@@ -233,7 +237,7 @@ def test_killed_and_started_again_it_goes_on(tmp_path):
 
 def test_ray_gives_the_same_records(tmp_path):
     pytest.importorskip("ray")
-    experiment = load("warm_start_and_reward").tiny()
+    experiment = early()
     for launcher in ("local", "ray"):
         launch.run_all([experiment], tmp_path / launcher, agent=None, jobs=2, launcher=launcher, progress=False)
     ours, theirs = (read_experiment(tmp_path / name / "records", experiment) for name in ("local", "ray"))

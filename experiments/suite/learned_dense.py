@@ -5,8 +5,8 @@ simulated annotator, who errs in one comparison of ten, compares texts of a warm
 the warm start learns from that. All arms of a seed start from that policy and are paid by that model alone, near to the
 start by a KL penalty; they differ in when they are paid.
 
-Hypothesis (Chan et al. 2024, ABC): redistributed by the reward model's own attention, 0.8 of it, the reward is learnt
-from faster than paid at the end; paid uniformly, 0.8 of it, slower in the short texts, faster in the long ones. Prefix
+Hypothesis: redistributed by the reward model's own attention, 0.8 of it, the reward is learnt from faster than paid at
+the end; paid uniformly, 0.8 of it, slower in the short texts, faster in the long ones (ABC, Chan et al. 2024). Prefix
 differences (`delta`; RED, Li et al. 2024) stand beside them. All have the same return.
 
 Controls: the warm start as it is, with its reward model's held-out accuracy and the Bayes limit (`judged`). All arms
