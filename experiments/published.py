@@ -12,6 +12,7 @@ from experiments import registry
 from experiments.analysis import CLAIM, Analysis, judged
 from experiments.measurements import FOLDER as BENCHMARKS
 from experiments.records import experiments_in, read_experiment
+from experiments.tuning import settle
 
 ROOT = Path(__file__).parent.parent
 README = ROOT / "README.md"
@@ -28,7 +29,7 @@ def table(folder: Path = FOLDER) -> str:
     lines = ["| question | what was found (95 % interval) | verdict | seeds | |", "|---|---|---|---|---|"]
     for name in experiments_in(folder / "records"):
         if name != BENCHMARKS:
-            experiment = registry.load(name)
+            experiment = settle(folder / "records", registry.load(name))
             lines.append(_line(Analysis(experiment, read_experiment(folder / "records", experiment, partial=True))))
     return "\n".join(lines)
 
