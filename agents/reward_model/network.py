@@ -20,7 +20,8 @@ class ScoreNetwork(nn.Module):
     A score is linear in what the network puts out for the last token. In a network that begins as a policy
     (``text_begins``), the log-likelihood of the prefix is added, weighted: what that policy finds likely is better more
     often than not, before anything was judged, and judgements then train the likelihood itself, as DPO does (Rafailov
-    et al. 2023; there without the head, and relative to a reference).
+    et al. 2023; there without the head, and relative to a reference). It is a sum over tokens: where good and bad texts
+    differ in length, the head has to make up for that.
 
     Args:
         architecture: as of :func:`agents.transformer.networks.describe`.
