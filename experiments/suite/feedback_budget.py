@@ -20,7 +20,7 @@ from experiments.suite import overoptimisation as other
 TAGS = ("transformer", "feedback")
 BUDGET = 30_000
 SEEDS = 10
-SIZES = (50, 150, 500, 1500, 5000)
+SIZES = (50, 200, 1000, 5000)
 OF_ONE = {"comparisons": ("comparison", 1), "ratings": ("rating", 2)}  # as much effort as one comparison
 JUDGED = {**other.SETTINGS["judged"], "members": 1}
 LEARNED = {**other.SETTINGS["kl"], "steps": BUDGET, "evaluations": 3}
@@ -30,8 +30,8 @@ for _panel, (_kind, _count) in OF_ONE.items():
         _judged = f"{_panel}/judged_{_size}"
         SETTINGS[_judged] = {**JUDGED, "kind": _kind, "judgements": _count * _size}
         SETTINGS[f"{_panel}/{_size}"] = {**LEARNED, "init": _judged}
-SECONDS = {"warm_start": 15, **{str(size): 15 for size in SIZES}}
-SECONDS |= {f"judged_{size}": 3 + size / 130 for size in SIZES}
+SECONDS = {"warm_start": 18, **{str(size): 20 for size in SIZES}}
+SECONDS |= {f"judged_{size}": 3 + size / 80 for size in SIZES}
 SMOKE = other.SMOKE
 PRIMARY = Comparison("5000", "50", panel="comparisons")
 score = scores.last_greedy

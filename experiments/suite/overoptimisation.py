@@ -50,7 +50,7 @@ SETTINGS = {
         for arm, own in LEARNED.items()
     },
 }  # fmt: skip
-SECONDS = {"warm_start": 15, "tuned_temperature": 10, "judged": 45, "true": 25, **dict.fromkeys(LEARNED, 30)}
+SECONDS = {"warm_start": 18, "tuned_temperature": 12, "judged": 60, "true": 35, **dict.fromkeys(LEARNED, 45)}
 SMOKE = designs.SMOKE_LEARNED
 PRIMARY = Comparison("kl", "none")
 COLUMNS = {
