@@ -107,7 +107,8 @@ def _panel(axes, analysis: Analysis, arms: Sequence[str], column: str) -> None:
         first = min(first, tokens[tokens > 0].min())
     if np.isfinite(first):
         axes.set_xscale("symlog", linthresh=first, linscale=0.4)
-        axes.set_xticks([0.0, *(t for t in 10.0 ** np.arange(8) if first <= t <= axes.get_xlim()[1])])
+        ticks = np.outer(10.0 ** np.arange(8), (1, 3)).ravel()
+        axes.set_xticks([0.0, *ticks[(first <= ticks) & (ticks <= axes.get_xlim()[1])]])
         axes.xaxis.set_major_formatter(
             lambda x, _: f"{x / 1e6:g}M" if x >= 1e6 else f"{x / 1e3:g}k" if x >= 1e3 else f"{x:g}"
         )
