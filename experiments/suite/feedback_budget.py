@@ -1,8 +1,8 @@
 """How many judgements does a reward model need until a policy that is paid by it writes better texts?
 
-Sentiment, the warm start and PPO of `overoptimisation` (`kl`), with reward models of one member. A simulated annotator
-errs in one judgement of ten: 50 to 5,000 comparisons, or, in the other panel, twice as many ratings from 1 to 5: as
-many texts are read for them.
+Spelling correction, with the warm start and the PPO of `overoptimisation` (`kl`), half as long, and reward models of
+one member. A simulated annotator errs in one judgement of ten: 50 to 5,000 comparisons, or, in the other panel, twice
+as many ratings from 1 to 5: as many texts are read for them.
 
 Hypothesis: the last greedy true score is better after 5,000 comparisons than after 50.
 
@@ -18,9 +18,9 @@ from experiments.registry import Comparison
 from experiments.suite import overoptimisation as other
 
 TAGS = ("transformer", "feedback")
-BUDGET = 30_000
+BUDGET = 60_000
 SEEDS = 10
-SIZES = (50, 200, 1000, 5000)
+SIZES = (50, 500, 5000)
 OF_ONE = {"comparisons": ("comparison", 1), "ratings": ("rating", 2)}  # as much effort as one comparison
 JUDGED = {**other.SETTINGS["judged"], "members": 1}
 LEARNED = {**other.SETTINGS["kl"], "steps": BUDGET, "evaluations": 3}
@@ -30,8 +30,8 @@ for _panel, (_kind, _count) in OF_ONE.items():
         _judged = f"{_panel}/judged_{_size}"
         SETTINGS[_judged] = {**JUDGED, "kind": _kind, "judgements": _count * _size}
         SETTINGS[f"{_panel}/{_size}"] = {**LEARNED, "init": _judged}
-SECONDS = {"warm_start": 18, **{str(size): 20 for size in SIZES}}
-SECONDS |= {f"judged_{size}": 3 + size / 80 for size in SIZES}
+SECONDS = {"warm_start": 300, **{str(size): 35 for size in SIZES}}
+SECONDS |= {f"judged_{size}": 3 + size / 60 for size in SIZES}
 SMOKE = other.SMOKE
 PRIMARY = Comparison("5000", "50", panel="comparisons")
 score = scores.last_greedy
