@@ -5,6 +5,7 @@ import re
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 pytest.importorskip("stable_baselines3")
@@ -54,6 +55,18 @@ def test_without_a_folder_no_record_is_left_and_a_failure_leaves_none(tmp_path, 
     with pytest.raises(ZeroDivisionError), measuring("toy", "d", args, ()):
         1 / 0  # noqa: B018
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("idle, cores", [(100, 0.0), (75, 1.0), (0, 4.0)])
+def test_the_load_is_what_others_do_just_now(monkeypatch, idle, cores):
+    """Whatever the last minute was like, which the benchmark before has filled."""
+    ticks = iter([np.zeros(8), np.array([100 - idle, 0, 0, idle, 0, 0, 0, 0])])
+    monkeypatch.setattr(measurements, "_ticks", lambda: next(ticks))
+    monkeypatch.setattr(measurements.os, "cpu_count", lambda: 4)
+    monkeypatch.setattr(measurements.os, "getloadavg", lambda: (9.0, 9.0, 9.0))
+    assert measurements.load(0.0) == cores
+    monkeypatch.setattr(measurements, "_ticks", lambda: np.zeros(8))
+    assert measurements.load(0.0) == 9.0
 
 
 def later(folder, seconds):
