@@ -137,6 +137,10 @@ def test_one_command_measures_what_has_no_record_and_reports(tmp_path, monkeypat
     assert before == {file: file.read_bytes() for file in tmp_path.glob("*.*")}
     with pytest.raises(ValueError, match="benchmarks take no --seeds"):
         command.run(command.Run("benchmarks", seeds=3, folder=tmp_path))
+    with pytest.raises(ValueError, match="benchmarks take no --tune"):
+        command.run(command.Run("benchmarks", tune=3, folder=tmp_path))
+    with pytest.raises(ValueError, match="only benchmarks take --again"):
+        command.run(command.Run("hacking", again=True, folder=tmp_path))
     monkeypatch.setattr(measurements, "BENCHMARKS", ("nothing", "feedback"))
     monkeypatch.setattr(measurements, "question", lambda name: "?")
     with pytest.raises(RunsFailed, match="1 of 2 benchmarks failed: nothing"):
