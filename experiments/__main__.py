@@ -119,6 +119,8 @@ def run(args: Run) -> None:
     if args.what == measurements.FOLDER:
         measure(args)
         return
+    if args.again:
+        raise ValueError(f"only benchmarks take --again: runs of {args.what} that have records are not made again")
     chosen = registry.select(args.what, args.seeds, args.tune, **given)
     if args.smoke:
         chosen = [experiment.tiny() for experiment in chosen]
@@ -150,7 +152,7 @@ def run(args: Run) -> None:
 def measure(args: Run) -> None:
     """``run benchmarks``."""
     folder = args.folder or (SMOKE if args.smoke else FOLDER)
-    for name in ("agent", "seeds", "reward", "env"):
+    for name in ("agent", "seeds", "tune", "reward", "env"):
         if getattr(args, name) is not None:
             raise ValueError(f"benchmarks take no --{name}")
     if args.dry:

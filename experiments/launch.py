@@ -8,6 +8,7 @@ its folder where its trainer can.
 from __future__ import annotations
 
 import functools
+import json
 import multiprocessing
 import os
 import threading
@@ -172,14 +173,25 @@ def _keep(folder: Path, run: Run, made: Made) -> None:
     """
     path = records.path_of(folder / "records", run)
     again = path.exists()
-    if again and (before := records.read(path).header["policy"]) != made.header["policy"]:
-        raise ValueError(f"made again for its checkpoint, it is another policy than that of {path} ({before})")
+    if again:
+        before = records.read(path)
+        if before.header["policy"] != made.header["policy"]:
+            raise ValueError(
+                f"made again for its checkpoint, it is another policy than that of {path} ({before.header['policy']})"
+            )
+        # a checkpoint can hold more than the policy: a reward model
+        if _without_clock(before.evaluations) != _without_clock(made.evaluations):
+            raise ValueError(f"made again for its checkpoint, its evaluations are not those of {path}")
     if made.checkpoint is not None:
         _checkpoint(folder, run).parent.mkdir(parents=True, exist_ok=True)
         with replacing(_checkpoint(folder, run)) as file:
             file.write(made.checkpoint)
     if not again:
         records.write(path, made.header, made.evaluations)
+
+
+def _without_clock(evaluations: Sequence[dict[str, Any]]) -> str:
+    return json.dumps([{name: value for name, value in row.items() if name != "wall_s"} for row in evaluations])
 
 
 def _share(folder: Path, run: Run) -> float:

@@ -20,6 +20,8 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from agents.runs import versions
 from experiments import records
 from experiments.launch import RunsFailed
@@ -27,7 +29,7 @@ from experiments.records import SUFFIX, Record, RecordError
 
 BENCHMARKS = ("envs", "metrics", "agents", "datasets", "expressions", "feedback")
 FOLDER = "benchmarks"  # in records/
-BUSY = 0.5  # processes that wanted to run while nothing was measured yet
+BUSY = 0.5  # cores that others kept busy while nothing was measured yet
 
 Cell = str | float | None | list[float]
 
@@ -115,7 +117,7 @@ def measuring(
         packages: whose versions are kept.
         settings: what else makes the numbers what they are.
     """
-    machine = {"processor": processor(), "cores": os.cpu_count(), "load": round(os.getloadavg()[0], 2)}
+    machine = {"processor": processor(), "cores": os.cpu_count(), "load": round(load(), 2)}
     now, began, tables = datetime.now(timezone.utc), time.monotonic(), []
     yield tables
     for table in tables:
@@ -144,6 +146,24 @@ def processor() -> str:
         lines = []
     names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
     return names[0] if names else platform.processor() or platform.machine()
+
+
+def load(seconds: float = 0.25) -> float:
+    """Cores that others keep busy just now. The load average, whose minute still has the benchmark before in it, is
+    taken only where nothing else is told."""
+    before = _ticks()
+    time.sleep(seconds)
+    spent = _ticks() - before
+    return (os.cpu_count() or 1) * float(1 - spent[3:5].sum() / spent.sum()) if spent.any() else os.getloadavg()[0]
+
+
+def _ticks() -> np.ndarray:
+    """Of all cores since the machine started, int64 (8,): user, nice, system, idle, waiting, ...; 0: it is not told."""
+    try:
+        first = Path("/proc/stat").read_text().partition("\n")[0]
+    except OSError:
+        return np.zeros(8, np.int64)
+    return np.array(first.split()[1:9], np.int64)
 
 
 def measure_all(folder: Path, *, smoke: bool, again: bool) -> None:

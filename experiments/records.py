@@ -117,7 +117,7 @@ def read(path: Path, of: str = "experiment") -> Record:
     header, *evaluations, end = values
     if end.get("evaluations") != len(evaluations):
         raise RecordError([f"{path}: cut: it ends without its closing line of {len(evaluations)} evaluations"])
-    if end["sha256"] != hashlib.sha256("\n".join(lines[:-1]).encode()).hexdigest():
+    if end.get("sha256") != hashlib.sha256("\n".join(lines[:-1]).encode()).hexdigest():
         raise RecordError([f"{path}: changed: its lines are not those of its checksum"])
     if of not in header:
         raise RecordError([f"{path}: foreign: no record of any {of}"])

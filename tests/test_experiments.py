@@ -150,6 +150,13 @@ def test_arms_of_a_seed_start_from_one_warm_start(tmp_path, run):
     assert len(again) == len(found)
     same = {(r.arm, r.seed): r for r in again}["early/delta", 1]
     assert [e["greedy"] for e in same.evaluations] == [e["greedy"] for e in found["early/delta", 1].evaluations]
+    start = next(run for run in experiment.runs("likelihood") if run.seed == 1)
+    record = records.read(records.path_of(tmp_path / "records", start))
+    made = launch.Made(record.header, [*record.evaluations[:-1], {**record.evaluations[-1], "wall_s": 99.0}], None)
+    launch._keep(tmp_path, start, made)
+    made.evaluations[-1]["sampled"] += 1e-6  # of the same policy: what else is in its checkpoint is another one
+    with pytest.raises(ValueError, match="its evaluations are not those of"):
+        launch._keep(tmp_path, start, made)
 
 
 def test_an_sb3_run_that_is_killed_goes_on_to_the_same_record(tmp_path, monkeypatch):

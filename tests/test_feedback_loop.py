@@ -73,6 +73,7 @@ def test_what_cannot_be_is_said_before_anything_is_made(tmp_path):
     for settings, said in (
         ({"policy": {"kl_wait": 1}}, "kl_weight"),
         ({"policy": {"steps": 1}}, "flag in policy"),
+        ({"policy": {"layers": 3}}, "flag in policy"),
         ({"critic_start": 300}, "leaves none to learn from"),
         ({"penalty": 1.0, "members": 1}, "cannot disagree"),
     ):

@@ -5,6 +5,7 @@ import re
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 pytest.importorskip("stable_baselines3")
@@ -54,6 +55,18 @@ def test_without_a_folder_no_record_is_left_and_a_failure_leaves_none(tmp_path, 
     with pytest.raises(ZeroDivisionError), measuring("toy", "d", args, ()):
         1 / 0  # noqa: B018
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("idle, cores", [(100, 0.0), (75, 1.0), (0, 4.0)])
+def test_the_load_is_what_others_do_just_now(monkeypatch, idle, cores):
+    """Whatever the last minute was like, which the benchmark before has filled."""
+    ticks = iter([np.zeros(8), np.array([100 - idle, 0, 0, idle, 0, 0, 0, 0])])
+    monkeypatch.setattr(measurements, "_ticks", lambda: next(ticks))
+    monkeypatch.setattr(measurements.os, "cpu_count", lambda: 4)
+    monkeypatch.setattr(measurements.os, "getloadavg", lambda: (9.0, 9.0, 9.0))
+    assert measurements.load(0.0) == cores
+    monkeypatch.setattr(measurements, "_ticks", lambda: np.zeros(8))
+    assert measurements.load(0.0) == 9.0
 
 
 def later(folder, seconds):
@@ -124,6 +137,10 @@ def test_one_command_measures_what_has_no_record_and_reports(tmp_path, monkeypat
     assert before == {file: file.read_bytes() for file in tmp_path.glob("*.*")}
     with pytest.raises(ValueError, match="benchmarks take no --seeds"):
         command.run(command.Run("benchmarks", seeds=3, folder=tmp_path))
+    with pytest.raises(ValueError, match="benchmarks take no --tune"):
+        command.run(command.Run("benchmarks", tune=3, folder=tmp_path))
+    with pytest.raises(ValueError, match="only benchmarks take --again"):
+        command.run(command.Run("hacking", again=True, folder=tmp_path))
     monkeypatch.setattr(measurements, "BENCHMARKS", ("nothing", "feedback"))
     monkeypatch.setattr(measurements, "question", lambda name: "?")
     with pytest.raises(RunsFailed, match="1 of 2 benchmarks failed: nothing"):

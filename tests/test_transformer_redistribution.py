@@ -214,8 +214,10 @@ def test_a_text_that_is_not_looked_at_is_paid_equally():
 @pytest.mark.parametrize("how", ["uniform", "shuffled_time"])
 def test_values_are_fitted_to_what_is_paid_after_redistribution(how):
     """A constant at the end, of which about half is still to come at a token where it is paid anywhere in the text."""
-    learner = trainer(64, redistribute=how, reward="constant", rollout=11, estimator="n_step", kl_weight=0.1)
+    kl = {"kl_weight": 0.1, "kl_target": 5.0}
+    learner = trainer(64, redistribute=how, reward="constant", rollout=11, estimator="n_step", **kl)
     fit_values(learner, 8000)
+    assert learner.own_terms.kl.value == 0.1  # a policy that stands still is at its start, and shall be led from there
     rollout = learner.write()
     batch, _ = learner.own_terms.pay(rollout, as_tokens(learner, rollout))
     batch = learner.estimated(rollout, batch, learner.args)

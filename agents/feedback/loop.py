@@ -27,7 +27,7 @@ from textgym.rewards.base import number
 POLL = 2.0  # seconds between looks at whether people have judged enough
 EVALUATIONS = 5  # of the policy in a round
 # flags of the policy's trainer that are the loop's own
-OWN = ("env", "env_kwargs", "reward", "steps", "seed", "network", "width", "init", "pretrain", "eval_episodes")
+OWN = ("env", "env_kwargs", "reward", "steps", "seed", "network", "init", "pretrain", "eval_episodes")
 OWN += ("folder", "resume", "overwrite", "device", "threads", "progress")
 FREE = ("rounds", "folder", "resume", "progress", "threads")  # may change when a loop is resumed
 
@@ -288,9 +288,10 @@ def _resolve(args: LoopArgs) -> dict[str, Any]:
         raise ValueError(f"critic_start={args.critic_start} of steps={args.steps} tokens leaves none to learn from")
     number("penalty", args.penalty, low=0.0)
     SimulatedAnnotator(args.error, args.temperature)  # raises
+    from agents.transformer.networks import SIZES
     from agents.transformer.settings import TrainArgs
 
-    flags = [field.name for field in fields(TrainArgs) if field.name not in OWN]
+    flags = [field.name for field in fields(TrainArgs) if field.name not in (*OWN, *SIZES)]
     for name in args.policy or {}:
         one_of("flag in policy", name, flags)
     if args.penalty and args.members < 2:

@@ -43,10 +43,12 @@ class CausalLM(SavedModel):
         layout = Compact(tokens, self.vocabulary_size, self.prompt_length)
         ids, usual = self.ids(layout.tokens), self.model.config._attn_implementation
         self.model.set_attn_implementation("eager")  # the faster ones do not tell
-        read = self.model.base_model(
-            input_ids=ids, attention_mask=torch.ones_like(ids), use_cache=False, output_attentions=True
-        )
-        self.model.set_attn_implementation(usual)
+        try:
+            read = self.model.base_model(
+                input_ids=ids, attention_mask=torch.ones_like(ids), use_cache=False, output_attentions=True
+            )
+        finally:
+            self.model.set_attn_implementation(usual)
         layers = getattr(read, "attentions", None)
         if not layers or layers[-1] is None:
             return super().attention(tokens, columns)

@@ -41,6 +41,7 @@ def fit_values(trainer: Trainer, tokens: int, *, ridge: float = 1e-3) -> float:
         if len(batch.parts):  # else no text is whole yet
             features.append(policy.outputs(batch.windows, batch.parts, batch.columns).double())
             returns.append(batch.targets.double())
+    trainer.own_terms.kl.value = trainer.args.kl_weight  # that nothing was learnt is no reason to hold it less
     x, y = torch.cat(features), torch.cat(returns)[:, None]  # (M, d), (M, 1)
     count = world.sum(torch.tensor(max(1, len(x)), device=x.device))
     center, mean = world.sum(x.sum(0)) / count, world.sum(y.sum(0)) / count
