@@ -11,7 +11,7 @@ from experiments import arms  # noqa: E402
 from experiments.registry import load  # noqa: E402
 
 
-@pytest.mark.parametrize("name", ["overoptimisation", "feedback_budget"])
+@pytest.mark.parametrize("name", [pytest.param("overoptimisation", marks=pytest.mark.slow), "feedback_budget"])
 def test_a_policy_is_paid_by_what_was_learnt_from_judgements_of_its_start(tmp_path, name):
     experiment = replace(load(name).tiny(), seeds=1)
     wanted = ("kl_and_penalty",) if name == "overoptimisation" else ("ratings/50",)

@@ -15,23 +15,23 @@ worth more than ratings, or less, is exploratory: a rating by fifths of the scor
 
 from experiments import scores
 from experiments.registry import Comparison
-from experiments.suite import overoptimisation as other
+from experiments.suite import overoptimisation
 
 TAGS = ("transformer", "feedback")
 BUDGET = 60_000
 SEEDS = 10
 SIZES = (50, 500, 5000)
-OF_ONE = {"comparisons": ("comparison", 1), "ratings": ("rating", 2)}  # as much effort as one comparison
-JUDGED = {**other.SETTINGS["judged"], "members": 1}
-LEARNED = {**other.SETTINGS["kl"], "steps": BUDGET, "evaluations": 3}
-SETTINGS = {"warm_start": other.SETTINGS["warm_start"]}
-for _panel, (_kind, _count) in OF_ONE.items():
+KINDS = {"comparisons": ("comparison", 1), "ratings": ("rating", 2)}  # judgements for the texts of one comparison
+JUDGED = {**overoptimisation.SETTINGS["judged"], "members": 1}
+LEARNED = {**overoptimisation.SETTINGS["kl"], "steps": BUDGET, "evaluations": 3}
+SETTINGS = {"warm_start": overoptimisation.SETTINGS["warm_start"]}
+for _panel, (_kind, _count) in KINDS.items():
     for _size in SIZES:
         _judged = f"{_panel}/judged_{_size}"
         SETTINGS[_judged] = {**JUDGED, "kind": _kind, "judgements": _count * _size}
         SETTINGS[f"{_panel}/{_size}"] = {**LEARNED, "init": _judged}
 SECONDS = {"warm_start": 300, **{str(size): 35 for size in SIZES}}
 SECONDS |= {f"judged_{size}": 3 + size / 60 for size in SIZES}
-SMOKE = other.SMOKE
+SMOKE = overoptimisation.SMOKE
 PRIMARY = Comparison("5000", "50", panel="comparisons")
 score = scores.last_greedy
