@@ -65,12 +65,14 @@ def points(space: Space, count: int) -> list[Point]:
         for flag, values in space.items()
     }
     found: list[Point] = []
-    while len(found) < count:
+    for _ in range(1000 * count):
         drawn = study.ask(distributions).params
         point = {flag: _value(values, drawn[flag]) for flag, values in space.items()}
         if point not in found:
             found.append(point)
-    return found
+        if len(found) == count:
+            return found
+    raise ValueError(f"--tune {count}: in the space of {', '.join(space)} only {len(found)} points were found")
 
 
 def _value(values: Sequence[Any] | LogUniform, drawn: Any) -> Any:
