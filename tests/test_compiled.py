@@ -102,7 +102,7 @@ def test_bleu_is_sacrebleus_and_the_python_codes(tokenize, smooth, data, texts, 
     check_rows(metric, texts, order, lambda text, references: by_sacrebleu(metric, text, references))
 
 
-@pytest.mark.parametrize("whitespace", [False, True])
+@pytest.mark.parametrize("whitespace", [False, pytest.param(True, marks=pytest.mark.slow)])
 @settings(deadline=None, max_examples=150)
 @given(data=st.data(), texts=st.lists(texts_in_pieces(FRAGMENTS), min_size=3, max_size=6), order=orders)
 def test_chrf_is_sacrebleus_and_the_python_codes(whitespace, data, texts, order):

@@ -10,6 +10,7 @@ from own_data import write_lines
 from experiments.translation import TranslationArgs, main
 
 
+@pytest.mark.slow
 def test_from_parallel_files_to_a_table(tmp_path):
     for name in ("train", "val", "test"):
         write_lines(tmp_path / f"{name}.en", (f"{name} {i} cats and {i % 7}" for i in range(40)))

@@ -147,7 +147,7 @@ def test_a_learner_is_its_seed():
 # -- the command -----------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("algo", ["q_learning", "sarsa", "value_iteration"])
+@pytest.mark.parametrize("algo", ["q_learning", pytest.param("sarsa", marks=pytest.mark.slow), "value_iteration"])
 def test_a_run_has_the_best_value_beside_what_was_learnt(algo):
     result = train(
         TrainArgs(algo=algo, env="Copy-v0", env_kwargs=TINY["Copy"][1], episodes=2000, power=0.5, progress=False)

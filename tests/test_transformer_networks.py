@@ -207,7 +207,9 @@ def folders(tmp_path_factory):
     return found
 
 
-@pytest.mark.parametrize("network", ["lstm", "encoder", "encoder_decoder", "gpt2", "t5"])
+@pytest.mark.parametrize(
+    "network", ["lstm", "encoder", "encoder_decoder", "gpt2", pytest.param("t5", marks=pytest.mark.slow)]
+)
 def test_a_resumed_run_is_the_run_that_was_never_stopped(network, tmp_path, folders):
     settings = {"dropout": 0.1, "pretrain": 2, "kl_weight": 0.1}
     settings |= {"width": 16, "heads": 2} if network.startswith("encoder") else {}
