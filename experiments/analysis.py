@@ -53,7 +53,8 @@ class Analysis:
 
     def __init__(self, experiment: Experiment, records: Sequence[Record]):
         self.experiment, self.records = experiment, list(records)
-        self.panels = experiment.panels
+        every = experiment.panels.items()
+        self.panels = {panel: arms for panel, arms in every if any(self.runs(arm) for arm in arms)}  # none is empty
         self.arms = list(dict.fromkeys(map(arm_of, experiment.settings)))
         self._starts = {str(s["init"]) for s in experiment.settings.values() if "init" in s}
 
