@@ -57,8 +57,9 @@ def _style(analysis: Analysis, arm: str) -> dict:
     if arm in KNOWN:
         styles = KNOWN[arm]
     else:
-        place = [each for each in analysis.arms if each not in KNOWN].index(arm) % len(COLOURS)
-        styles = (COLOURS[place], DASHES[place], MARKERS[place])
+        place = [each for each in analysis.arms if each not in KNOWN].index(arm)
+        again, place = divmod(place, len(COLOURS))  # with the next dashes and marker, once the colours are used up
+        styles = (COLOURS[place], DASHES[(place + again) % len(DASHES)], MARKERS[(place + again) % len(MARKERS)])
     return dict(zip(("color", "linestyle", "marker"), styles, strict=True))
 
 

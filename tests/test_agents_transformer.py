@@ -287,6 +287,7 @@ def test_sixteen_letters_are_copied_and_reversed(env, tmp_path):
         lam=0.0,
         entropy_weight=0.05,
         minibatch=256,
+        random_starts=0.25,
         folder=tmp_path / "run",
         device="cpu",
         progress=False,
