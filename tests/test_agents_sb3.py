@@ -263,6 +263,7 @@ def test_it_refuses_to_resume_another_run(tmp_path):
         ({"warm_start_lr": -1.0}, "warm_start_lr must be a finite number"),
         ({"eval_every": 0}, "eval_every must be a whole number, at least 1"),
         ({"eval_episodes": 0}, "eval_episodes must be"),
+        ({"eval_first": -1}, "eval_first must be"),
         ({"threads": 0}, "threads must be"),
     ],
 )

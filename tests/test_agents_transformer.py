@@ -244,6 +244,7 @@ def test_what_is_no_checkpoint_is_refused(tmp_path):
         ({"learning_rate": 0.0}, "learning_rate must be a finite number, above 0"),
         ({"decay": "cosin"}, "Did you mean 'cosine'"),
         ({"eval_episodes": 0}, "eval_episodes must be"),
+        ({"eval_first": -1}, "eval_first must be"),
         ({"device": "cudo"}, "device 'cudo'"),
         ({"device": "cuda:99"}, "device 'cuda:99'"),
     ],
