@@ -273,7 +273,7 @@ def test_unknown_ids_from_the_shell():
     assert "Traceback" not in done.stderr
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="pipes are closed otherwise there")
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGPIPE: a closed pipe is another error")
 def test_output_closed_early():
     process = subprocess.Popen(
         [sys.executable, "-m", "textgym", "show", "Copy-v0"], stdout=subprocess.PIPE, stderr=subprocess.PIPE

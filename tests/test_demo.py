@@ -6,7 +6,7 @@ import pytest
 
 pytest.importorskip("stable_baselines3")
 
-from test_experiments import inline  # noqa: E402
+from launchers import inline  # noqa: E402
 
 from experiments import launch  # noqa: E402
 from experiments.demo import DemoArgs, demo, draw, lines, verdict  # noqa: E402

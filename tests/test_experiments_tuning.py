@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from test_experiments import inline
+from launchers import inline
 
 from experiments import __main__ as command
 from experiments import arms, launch, records, registry, report, scores

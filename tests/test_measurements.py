@@ -177,7 +177,9 @@ def test_every_benchmark_runs_tiny(tmp_path):
 
 def test_the_committed_pages_are_what_their_records_say():
     results = Path(measurements.__file__).parent / "results"
-    for each in newest(results / "records"):
+    found = newest(results / "records")
+    assert {each.name for each in found} >= {"envs", "metrics", "agents", "feedback"}
+    for each in found:
         assert (results / f"benchmark-{each.name}.md").read_text() == each.page()
 
 

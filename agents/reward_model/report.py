@@ -11,7 +11,7 @@ import torch
 
 from agents.files import replacing
 from agents.reward_model.judged import Judged
-from agents.reward_model.losses import TIE, davidson
+from agents.reward_model.losses import FIRST, TIE, davidson
 from agents.reward_model.network import ScoreNetwork
 from agents.reward_model.training import prefix_scores, score_at
 
@@ -52,7 +52,7 @@ def held_out(members: Sequence[ScoreNetwork], judged: Judged, items: np.ndarray)
 def _comparisons(members: Sequence[ScoreNetwork], judged: Judged, at: torch.Tensor) -> dict[str, Any]:
     pairs, outcomes = judged.pairs[at], judged.outcomes[at].numpy()
     decided = outcomes != TIE
-    first = outcomes[decided] == 0
+    first = outcomes[decided] == FIRST
 
     def predicted(sizes: torch.Tensor) -> np.ndarray:
         """Probabilities (k, 3) of prefixes of so many tokens."""

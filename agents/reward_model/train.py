@@ -134,10 +134,7 @@ def train(args: RewardArgs) -> dict[str, Any]:
     order = np.random.default_rng([args.seed, 3]).permutation(kept)
     # one member of each of the smaller sets, then those of the ensemble
     sizes = [size for size in (len(kept) >> i for i in range(args.halvings, 0, -1)) if size >= 8]
-    fitting = Fitting(
-        args.epochs, batch=args.batch, rate=args.learning_rate, weight_decay=args.weight_decay,
-        prefix_weight=args.prefix_weight,
-    )  # fmt: skip
+    fitting = Fitting(args.epochs, args.batch, args.learning_rate, args.weight_decay, args.prefix_weight)
     curve, members = [], []
     fits = len(sizes) + args.members
     with tqdm(total=fits * args.epochs, unit="epoch", disable=not args.progress, dynamic_ncols=True) as bar:

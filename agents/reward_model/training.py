@@ -13,6 +13,7 @@ from torch import Tensor
 from agents.reward_model.judged import Judged
 from agents.reward_model.losses import comparison_loss, marks_loss, rating_loss
 from agents.reward_model.network import ScoreNetwork
+from agents.transformer.descent import descend
 
 
 @dataclass(frozen=True)
@@ -21,18 +22,18 @@ class Fitting:
 
     Attributes:
         epochs: at most; each is as many draws of a judgement as there are.
-        patience: epochs without a better loss on what the member did not draw, after which it stops.
         batch: judgements of a step.
         rate, weight_decay: of AdamW.
         prefix_weight: share of the loss that is about random prefixes; the rest is about whole texts.
+        patience: epochs without a better loss on what the member did not draw, after which it stops.
     """
 
-    epochs: int = 20
+    epochs: int
+    batch: int
+    rate: float
+    weight_decay: float
+    prefix_weight: float
     patience: int = 4
-    batch: int = 32
-    rate: float = 1e-3
-    weight_decay: float = 0.01
-    prefix_weight: float = 0.5
 
 
 def fit_member(
@@ -65,12 +66,7 @@ def fit_member(
             order = rng.permutation(drawn)
             for start in range(0, len(order), fitting.batch):
                 loss = losses(network, judged, order[start : start + fitting.batch], fitting, prefixes).mean()
-                if not torch.isfinite(loss):
-                    raise FloatingPointError(f"the loss of the reward model is {float(loss)} in epoch {epoch}")
-                optimizer.zero_grad(set_to_none=True)
-                loss.backward()
-                torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
-                optimizer.step()
+                descend(optimizer, network, loss, f"loss of the reward model in epoch {epoch}", max_norm=1.0)
             now, since = mean_loss(network, judged, rest, fitting), since + 1
             if not now >= best:
                 best, kept, since = now, copy.deepcopy(network.state_dict()), 0

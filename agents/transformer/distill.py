@@ -26,6 +26,7 @@ from agents.files import write_json
 from agents.runs import Result, claim, clear, report
 from agents.transformer.batch import places
 from agents.transformer.checkpoints import Checkpoints, load_policy
+from agents.transformer.descent import descend
 from agents.transformer.networks import check_network, describe, folder_of, make_policy
 from agents.transformer.policy import Policy
 from agents.transformer.pretrain import reference_windows, text_columns
@@ -185,13 +186,7 @@ def lessons(student: Policy, teacher: Policy, texts: Texts, args: DistillArgs) -
             wanted, _ = teacher.heads(teacher.outputs(windows, rows, columns))
         said, _ = student.heads(student.outputs(windows, rows, columns))
         loss = divergence(said, wanted, args.divergence, args.temperature).mean()
-        if not torch.isfinite(loss):
-            raise FloatingPointError(f"the loss is {float(loss)} in update {update}")
-        optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(student.parameters(), 1.0)
-        optimizer.step()
-        yield loss.item()
+        yield descend(optimizer, student, loss, f"loss in update {update}", max_norm=1.0)
 
 
 def divergence(student: Tensor, teacher: Tensor, kind: str = "forward", temperature: float = 1.0) -> Tensor:

@@ -13,6 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from agents.transformer.descent import descend
 from agents.transformer.policy import Policy, windows
 from agents.transformer.schedules import learning_rate
 from textgym.arrays import put_ragged
@@ -147,12 +148,6 @@ def pretrain(
             loss = likelihood_loss(policy, tokens, lengths, task.prompt_length)
         else:
             loss = masked_loss(policy, tokens, mask_probability, masks)
-        if not torch.isfinite(loss):
-            raise FloatingPointError(f"the likelihood loss is {float(loss)} in update {update}")
-        optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(policy.parameters(), max_norm)
-        optimizer.step()
-        losses.append(loss.item())
+        losses.append(descend(optimizer, policy, loss, f"likelihood loss in update {update}", max_norm))
         progress(update, losses[-1])
     return float(np.mean(losses[-max(1, updates // 10) :])) if losses else float("nan")
