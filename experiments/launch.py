@@ -15,7 +15,7 @@ import threading
 import time
 import traceback
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,6 +28,7 @@ from experiments import arms, records, tuning
 from experiments.registry import Experiment, Run
 
 Submit = Callable[..., Future]
+POLL = 1.0  # seconds between looks at how far the runs are
 
 
 @dataclass(frozen=True)
@@ -122,8 +123,8 @@ def _make_all(
                     continue
                 start = None if run.init is None else _checkpoint(folder, run.init).read_bytes()
                 going[submit(make, run, _work(folder, run), start, given[run.experiment], run.id in wanted)] = run
-            time.sleep(0.05)
-            for future in [future for future in going if future.done()]:
+            done, _ = wait(going, timeout=POLL, return_when=FIRST_COMPLETED)
+            for future in done:
                 run = going.pop(future)
                 finished += run.seconds
                 try:
