@@ -45,7 +45,12 @@ def judged(
     policy, config = load_policy(start)
     row = PolicyEvaluator(env, env_kwargs, eval_episodes)(policy, 0, 0.0)
     store, texts = folder / "feedback.db", judgements * (2 if kind == "comparison" else 1)
-    sampling = {"prompts": -(-texts // each), "each": each, "seed": run.seed, "progress": False}
+    sampling = {
+        "prompts": -(-texts // each),
+        "each": each,
+        "seed": each * run.seed,
+        "progress": False,
+    }  # one for each of them
     sample(SampleArgs(store, str(start), env_kwargs=env_kwargs, **sampling))
     with Store(store) as opened:
         row["judgements"] = SimulatedAnnotator(error, seed=run.seed).annotate(opened, kind, judgements)
