@@ -21,6 +21,7 @@ from experiments import launch, plots, records, registry, report
 from experiments.analysis import Analysis
 from experiments.records import Record
 from experiments.registry import QUICK_SEEDS, Experiment
+from experiments.tables import markdown_table
 from textgym.errors import whole_number
 
 SHOWN = "dense_vs_sparse"
@@ -153,17 +154,16 @@ def page(every: dict[str, Analysis], folder: Path) -> str:
         "",
         ABOUT.format(of_delta=of_delta, of_copy=of_copy, seeds=len(_of(found, "delta"))),
         "",
-        "| reward | seed | greedy: warm start | last | sampled: warm start | last |",
-        "|---|---|---|---|---|---|",
     ]
+    ends = []
     for reward in REWARDS:
         for run in _of(found, reward):
-            ends = [run.curve(column)[at] for column in COLUMNS for at in (0, -1)]
-            text.append(f"| {reward} | {run.seed} | {' | '.join(f'{score:.3f}' for score in ends)} |")
+            scores = [run.curve(column)[at] for column in COLUMNS for at in (0, -1)]
+            ends.append([reward, str(run.seed), *(f"{score:.3f}" for score in scores)])
+    text += markdown_table(["reward", "seed", "greedy: warm start", "last", "sampled: warm start", "last"], ends)
     caption, titles, rows = report.samples(shown, PANEL, tuple(REWARDS))
     titles = ["warm start" if title == "before" else title for title in titles]
-    text += ["", f"{caption}:", "", "| " + " | ".join(titles) + " |", "|" + "---|" * len(titles)]
-    text += ["| " + " | ".join(row) + " |" for row in rows]
+    text += ["", f"{caption}:", "", *markdown_table(titles, rows)]
     text += ["", "The questions that were declared beforehand, with all controls in report.md and report.html:", ""]
     text += [f"- {name}: {analysis.experiment.question} {analysis.verdict()}" for name, analysis in every.items()]
     runs = [run for analysis in every.values() for run in analysis.records]

@@ -17,6 +17,7 @@ from tqdm import tqdm
 
 from agents.baselines import baseline_scores
 from agents.files import replacing, write_json
+from experiments.tables import markdown_table
 from textgym.commands import listing
 from textgym.errors import ArgumentNeeded
 from textgym.registration import IDS
@@ -47,13 +48,13 @@ def page() -> str:
         "Written by `python -m experiments.ids`; `python -m textgym list` shows the same.",
         "",
     ]
-    lines += ["| " + " | ".join(titles) + " |", "|" + "---|" * len(titles)]
-    needs = []
+    rows, needs = [], []
     for row in map(listing.figures, IDS):
         if "vocabulary_size" in row:
-            lines.append("| " + " | ".join(f"{cell}".replace("|", "\\|") for cell in listing.cells(row)) + " |")
+            rows.append([f"{cell}".replace("|", "\\|") for cell in listing.cells(row)])
         else:
             needs.append(f"- `{row['id']}`: {row.get('needs') or row['error']}")
+    lines += markdown_table(titles, rows)
     record = listing.recorded()
     lines += ["", f"V, prompt, budget in tokens. Scores: means over {record['episodes']} validation episodes, Python "]
     lines[-1] += f"{record['python']}; the real texts differ a little between Python versions."

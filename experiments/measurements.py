@@ -26,6 +26,7 @@ from agents.runs import versions
 from experiments import records
 from experiments.launch import RunsFailed
 from experiments.records import SUFFIX, Record, RecordError
+from experiments.tables import markdown_table
 
 BENCHMARKS = ("envs", "metrics", "agents", "datasets", "expressions", "feedback")
 FOLDER = "benchmarks"  # in records/
@@ -54,9 +55,7 @@ class Table:
         return [[_shown(cell, format) for cell, format in zip(row, formats, strict=True)] for row in self.rows]
 
     def markdown(self) -> list[str]:
-        lines = [f"{self.caption}:", "", "| " + " | ".join(title for title, _ in self.columns) + " |"]
-        lines += ["|" + "---|" * len(self.columns), *("| " + " | ".join(row) + " |" for row in self.cells())]
-        return lines
+        return [f"{self.caption}:", "", *markdown_table([title for title, _ in self.columns], self.cells())]
 
 
 def _shown(cell: Cell, format: str) -> str:

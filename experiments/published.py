@@ -12,6 +12,7 @@ from experiments import registry
 from experiments.analysis import CLAIM, Analysis, judged
 from experiments.measurements import FOLDER as BENCHMARKS
 from experiments.records import experiments_in, read_experiment
+from experiments.tables import markdown_table
 from experiments.tuning import settle
 
 ROOT = Path(__file__).parent.parent
@@ -26,19 +27,19 @@ def table(folder: Path = FOLDER) -> str:
     Raises:
         RecordError: records that cannot be used, all of them by name.
     """
-    lines = ["| question | what was found (95 % interval) | verdict | seeds | |", "|---|---|---|---|---|"]
+    rows = []
     for name in experiments_in(folder / "records"):
         if name != BENCHMARKS:
             experiment = settle(folder / "records", registry.load(name))
-            lines.append(_line(Analysis(experiment, read_experiment(folder / "records", experiment, partial=True))))
-    return "\n".join(lines)
+            rows.append(_cells(Analysis(experiment, read_experiment(folder / "records", experiment, partial=True))))
+    return "\n".join(markdown_table(["question", "what was found (95 % interval)", "verdict", "seeds", ""], rows))
 
 
-def _line(analysis: Analysis) -> str:
+def _cells(analysis: Analysis) -> list[str]:
     experiment, found = analysis.experiment, analysis.primary()
     link = f"[{experiment.name}](experiments/published/report.md#{experiment.name})"
     if found is None:
-        return f"| {experiment.question} | {analysis.compared}: nothing yet | not decided | 0 | {link} |"
+        return [experiment.question, f"{analysis.compared}: nothing yet", "not decided", "0", link]
     what = (experiment.score.__doc__ or "score").partition(", float")[0]
     low, high = found.interval
     said = f"{what}: {analysis.compared} is {found.mean:+.4f} ({low:+.4f} to {high:+.4f})"
@@ -46,7 +47,7 @@ def _line(analysis: Analysis) -> str:
     few = f", exploratory: fewer than {CLAIM} seeds" if seeds < CLAIM else ""
     verdict = judged(experiment.primary, found.interval)
     of = f" of {experiment.seeds}" if seeds < experiment.seeds else ""
-    return f"| {experiment.question} | {said} | **{verdict}**{few} | {seeds}{of} | {link} |"
+    return [experiment.question, said, f"**{verdict}**{few}", f"{seeds}{of}", link]
 
 
 def committed() -> str:

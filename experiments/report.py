@@ -18,6 +18,7 @@ from experiments.measurements import Measurement, newest
 from experiments.records import SUFFIX, Record, read_experiment, read_trials
 from experiments.registry import TUNING_SEED, Experiment, arm_of
 from experiments.scores import mean_greedy
+from experiments.tables import markdown_table
 from experiments.tuning import settle, trial_scores
 
 Table = tuple[str, list[str], list[list[str]]]
@@ -223,8 +224,7 @@ def markdown(sections: Sequence[Section]) -> str:
         lines += ["", f"## {each.name}", "", each.page, "", each.verdict, ""]
         lines += [f"![{path.stem}](figures/{path.with_suffix('.png').name})\n" for path in each.figures]
         for caption, titles, rows in each.tables:
-            lines += [f"{caption}:", "", "| " + " | ".join(titles) + " |", "|" + "---|" * len(titles)]
-            lines += ["| " + " | ".join(row) + " |" for row in rows] + [""]
+            lines += [f"{caption}:", "", *markdown_table(titles, rows), ""]
         lines += [note + "\n" for note in each.notes]
         lines += [f"<details><summary>Its {len(each.files)} records</summary>", ""]
         lines += [f"- `records/{file}`" for file in each.files] + ["", "</details>"]

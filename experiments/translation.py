@@ -26,6 +26,7 @@ from agents.transformer.checkpoints import load_policy, read_checkpoint
 from agents.transformer.sampling import Sampling
 from agents.transformer.settings import TrainArgs
 from agents.transformer.train import train
+from experiments.tables import markdown_table
 
 ENV = "textgym/TranslationDataset-v0"
 REWARDS = ("terminal", "delta")
@@ -115,9 +116,8 @@ def table(args: TranslationArgs, scores: dict[str, list[dict[str, float]]], spen
         f"{took}. Then PPO, {args.steps:,} tokens, paid the sentence's chrF. BLEU: sacrebleu, 13a. Mean over runs "
         "(lowest to highest).",
         "",
-        "| | runs | " + " | ".join(names) + " |",
-        "|" + "---|" * (2 + len(names)),
     ]
+    table = []
     for arm, rows in scores.items():
         cells = []
         for name in names:
@@ -125,8 +125,12 @@ def table(args: TranslationArgs, scores: dict[str, list[dict[str, float]]], spen
             cells.append(
                 f"{values.mean():.2f}" + (f" ({values.min():.2f}-{values.max():.2f})" if len(rows) > 1 else "")
             )
-        lines.append(f"| {arm} | {len(rows)} | " + " | ".join(cells) + " |")
-    lines += ["", f"Data fingerprint {config['fingerprint']}, versions {json.dumps(config['versions'])}."]
+        table.append([arm, str(len(rows)), *cells])
+    lines += [
+        *markdown_table(["", "runs", *names], table),
+        "",
+        f"Data fingerprint {config['fingerprint']}, versions {json.dumps(config['versions'])}.",
+    ]
     return "\n".join(lines)
 
 

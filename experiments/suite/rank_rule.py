@@ -31,4 +31,8 @@ SECONDS = dict.fromkeys(SETTINGS, 3)
 SMOKE = {WORLD["agent"]: {"steps": 200, "size": 50}}
 PRIMARY = Comparison("rank_10", "rank_2", expect="less", panel="rival")
 COLUMNS = {"greedy": "the target is the likeliest token", "entropy": "entropy (nats)"}
-score = scores.last_greedy
+
+
+def score(runs):
+    """Whether the target is the likeliest token in the end (0 or 1), float (n,)."""
+    return scores.last_greedy(runs)
