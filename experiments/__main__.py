@@ -11,6 +11,7 @@ import tyro
 
 from agents.cli import Spec, command_line
 from experiments import launch, measurements, records, registry, tuning
+from experiments.same import SameRuns
 from textgym.errors import whole_number
 
 FOLDER = Path("runs/experiments")
@@ -136,11 +137,12 @@ def run(args: Run) -> None:
         settled = tuning.settle(folder / "records", experiment)
         records.read_experiment(folder / "records", settled, partial=True)
     trials = [run for experiment in chosen for run in tuning.trial_runs(experiment, args.agent)]
-    left = [run for run in (*trials, *runs) if not records.path_of(folder / "records", run).exists()]
-    hours = sum(run.seconds for run in left) / 3600
+    every = [*trials, *runs]
+    recorded = sum(records.path_of(folder / "records", run).exists() for run in every)
+    hours = sum(run.seconds for run in SameRuns(folder / "records", every).left(every)) / 3600
     what = f"{len(trials)} trials (with what they start from) and {len(runs)} runs" if trials else f"{len(runs)} runs"
     print(
-        f"{what}, {len(trials) + len(runs) - len(left)} of which have records in {folder / 'records'}; projected for "
+        f"{what}, {recorded} of which have records in {folder / 'records'}; projected for "
         f"the others: {hours:.2f} core-hours, {hours / args.jobs:.2f} hours with {args.jobs} jobs"
     )
     if args.dry:

@@ -2,21 +2,16 @@
 
 A run gets its checkpoint to start from as bytes and gives its record's content back: where it was made does not matter.
 Whoever is killed and started again goes on: runs with a record are not made again, and a run that was begun goes on in
-its folder where its trainer can.
+its folder where its trainer can. What another experiment has computed is taken from there (``same.py``).
 """
 
 from __future__ import annotations
 
-import functools
 import json
-import multiprocessing
-import os
-import threading
 import time
 import traceback
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
-from contextlib import contextmanager
+from collections.abc import Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, wait
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,9 +20,10 @@ from tqdm import tqdm
 
 from agents.files import replacing
 from experiments import arms, records, tuning
+from experiments.launchers import LAUNCHERS
 from experiments.registry import Experiment, Run
+from experiments.same import SameRuns
 
-Submit = Callable[..., Future]
 POLL = 1.0  # seconds between looks at how far the runs are
 
 
@@ -101,6 +97,7 @@ def _make_all(
     if not waiting:
         return
     wanted = {run.init.id for run in every if run.init is not None}
+    same = SameRuns(folder / "records", every)
     bar = tqdm(
         total=sum(run.seconds for run in waiting), disable=not progress, dynamic_ncols=True,
         desc="trials" if any(run.trial is not None for run in waiting) else "experiments",
@@ -117,9 +114,15 @@ def _make_all(
             ]:
                 if len(going) >= jobs:
                     break
+                if run.content in {other.content for other in going.values()}:
+                    continue  # its record is soon there
                 waiting.remove(run)
                 if run.init is not None and run.init.id in failed:
                     failed[run.id] = f"{run.experiment} {run.name}: {run.init.name}, which it starts from, has failed"
+                    continue
+                if made := _made_already(folder, run, same, given[run.experiment], run.id in wanted):
+                    _keep(folder, run, made)
+                    finished += run.seconds
                     continue
                 start = None if run.init is None else _checkpoint(folder, run.init).read_bytes()
                 going[submit(make, run, _work(folder, run), start, given[run.experiment], run.id in wanted)] = run
@@ -136,6 +139,18 @@ def _make_all(
             bar.set_postfix_str(f"{count - len(waiting) - len(going)} of {count} runs", refresh=False)
     if failed:
         raise RunsFailed("\n  ".join([f"{len(failed)} of {count} runs failed:", *failed.values()]))
+
+
+def _made_already(folder: Path, run: Run, same: SameRuns, given: dict[str, Any], wanted: bool) -> Made | None:
+    """What a run of the same content left, as this run's; None: there is none, or its checkpoint is wanted and gone."""
+    for other in same.recorded(run):
+        record = records.read(records.path_of(folder / "records", other))
+        if not wanted or _start(folder, other):
+            checkpoint = _checkpoint(folder, other).read_bytes() if wanted else None
+            own = {"experiment": run.experiment, "arm": run.arm, "trial": run.trial, "id": run.id}
+            own |= {"settings": dict(run.settings), "given": given, "made_as": f"{other.experiment}/{other.name}"}
+            return Made({**record.header, **own}, record.evaluations, checkpoint)
+    return None
 
 
 def _with_starts(runs: Sequence[Run], folder: Path) -> list[Run]:
@@ -208,52 +223,3 @@ def _said(error: Exception) -> str:
     if isinstance(error, (ValueError, ImportError, FloatingPointError)):
         return str(error)
     return "".join(traceback.format_exception(error)).strip()
-
-
-# -- where runs are made ---------------------------------------------------------------------------
-
-
-def _die_with_parent() -> None:
-    """In a worker: stop when the main process is gone, so that a new one finds the folders at rest."""
-
-    def watch():
-        multiprocessing.parent_process().join()
-        os._exit(1)
-
-    threading.Thread(target=watch, daemon=True).start()
-
-
-@contextmanager
-def local(jobs: int) -> Iterator[Submit]:
-    """Processes of this machine."""
-    os.environ.setdefault("OMP_NUM_THREADS", "1")
-    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
-    context = multiprocessing.get_context("spawn")
-    pool = ProcessPoolExecutor(jobs, mp_context=context, initializer=_die_with_parent)
-    try:
-        yield pool.submit
-    finally:
-        pool.shutdown(wait=False, cancel_futures=True)
-
-
-@contextmanager
-def ray(jobs: int) -> Iterator[Submit]:
-    """Ray's cluster, where one is running; else one of this machine."""
-    try:
-        import ray
-    except ImportError as error:
-        raise ImportError('the launcher ray needs Ray: pip install "textgym[ray]"') from error
-    variables = {"OMP_NUM_THREADS": "1", "TOKENIZERS_PARALLELISM": "false", "PYTHONPATH": os.getcwd()}
-    ray.init(num_cpus=jobs if "RAY_ADDRESS" not in os.environ else None, runtime_env={"env_vars": variables})
-
-    @functools.cache
-    def remote(call):
-        return ray.remote(num_cpus=1)(call)
-
-    try:
-        yield lambda call, *arguments: remote(call).remote(*arguments).future()
-    finally:
-        ray.shutdown()
-
-
-LAUNCHERS = {"local": local, "ray": ray}

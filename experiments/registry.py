@@ -68,7 +68,13 @@ class Run:
         """16 hexadecimal digits: what is run, whatever the code; that of the run it starts from is part of it."""
         what = [self.experiment, self.arm, self.seed, self.settings, self.init.id if self.init else None]
         what += [] if self.trial is None else [self.trial]
-        return hashlib.sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()[:16]
+        return _digest(what)
+
+    @property
+    def content(self) -> str:
+        """16 hexadecimal digits: the same of runs that compute the same, whatever experiment and arm they are of."""
+        settings = {name: value for name, value in self.settings.items() if name != "init"}
+        return _digest([self.seed, settings, self.init.content if self.init else None])
 
 
 @dataclass(frozen=True)
@@ -175,6 +181,10 @@ class Experiment:
         """The same in seconds, for tests: two seeds, and over an arm's settings those of ``smoke`` for its agent."""
         settings = {arm: {**of_arm, **self.smoke.get(of_arm["agent"], {})} for arm, of_arm in self.settings.items()}
         return replace(self, settings=settings, seeds=2, seconds=dict.fromkeys(settings, 1.0))
+
+
+def _digest(what: Any) -> str:
+    return hashlib.sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()[:16]
 
 
 def arm_of(arm: str) -> str:

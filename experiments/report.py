@@ -97,9 +97,12 @@ def section(
         f"{COUNTED} runs that is exploratory, too."
     )
     notes.append(sources(records))
-    hours = sum(record.header["seconds"] for record in (*records, *tried)) / 3600
+    own = [record for record in (*records, *tried) if "made_as" not in record.header]
+    hours = sum(record.header["seconds"] for record in own) / 3600
     also = f" and {len(tried)} trials" if tried else ""
-    notes.append(f"{len(records)} runs{also}, {hours:.2f} core-hours.")
+    shared = len(records) + len(tried) - len(own)
+    of_others = f"; {shared} of them are runs of the same settings and seed elsewhere, not made again" if shared else ""
+    notes.append(f"{len(records)} runs{also}, {hours:.2f} core-hours{of_others}.")
     of_run = "{0.path.parent.name}/{0.path.name}: id {0.header[id]}, data {0.header[fingerprint]}"
     files = [of_run.format(record) for record in (*records, *tried)]
     tables = [_arms(analysis), _differences(analysis), *(samples(analysis, panel) for panel in analysis.panels)]

@@ -14,6 +14,7 @@ import textgym
 from experiments import arms, launch, records
 from experiments.records import read_experiment
 from experiments.registry import load
+from experiments.same import SameRuns
 
 ROOT = os.path.dirname(os.path.dirname(textgym.__file__))
 
@@ -173,3 +174,37 @@ def test_ray_gives_the_same_records(tmp_path):
             for row in record.evaluations:
                 del row["wall_s"]
         assert (one.header, one.evaluations) == (other.header, other.evaluations)
+
+
+def test_a_run_that_another_experiment_has_made_is_not_made_again(tmp_path, run, monkeypatch):
+    first, second = early(), replace(load("warm_start").tiny(), only=None)
+    shared = {"policy": first.settings["early/warm_start"], "paid": {**first.settings["early/delta"], "init": "policy"}}
+    longer = {"longer": {**shared["paid"], "steps": 300}}
+    second = replace(second, settings={**shared, **longer}, seconds=dict.fromkeys([*shared, *longer], 1.0))
+    run([first], tmp_path)
+    made = []
+    perform = arms.perform
+    monkeypatch.setattr(arms, "perform", lambda run, *rest: made.append(run.name) or perform(run, *rest))
+    run([first, second], tmp_path)
+    assert made == ["longer-s1", "longer-s2"]
+    found = {(r.arm, r.seed): r for r in read_experiment(tmp_path / "records", second)}
+    theirs = {(r.arm, r.seed): r for r in read_experiment(tmp_path / "records", first)}
+    assert found["paid", 2].evaluations == theirs["early/delta", 2].evaluations
+    assert found["paid", 2].header["made_as"] == "warm_start_and_reward/early-delta-s2"
+    assert found["longer", 2].header["init"] == theirs["early/warm_start", 2].header["policy"]
+
+
+def test_runs_of_the_same_content_are_made_once_in_one_go(tmp_path, run, monkeypatch):
+    experiment = load("constant_reward").tiny()
+    arm, settings = next(iter(experiment.settings.items()))
+    twins = replace(experiment, settings={**experiment.settings, "twin": settings}, seconds={arm: 1.0, "twin": 1.0})
+    made = []
+    perform = arms.perform
+    monkeypatch.setattr(arms, "perform", lambda run, *rest: made.append(run.name) or perform(run, *rest))
+    runs = twins.runs()
+    assert len(SameRuns(tmp_path / "records", runs).left(runs)) == len(experiment.runs())
+    run([twins], tmp_path)
+    assert len(made) == len(experiment.runs())
+    assert not SameRuns(tmp_path / "records", runs).left(runs)
+    by_name = {(r.arm, r.seed): r for r in read_experiment(tmp_path / "records", twins)}
+    assert by_name["twin", 1].evaluations == by_name[arm, 1].evaluations

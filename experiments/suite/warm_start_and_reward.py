@@ -10,8 +10,9 @@ Hypothesis: paying the true score character by character (Delta) gives a better 
 Controls: copying the prompt; the warm start as it is; the warm start sampled at a temperature chosen on other episodes
 (reinforcement learning sharpens the policy, and sampled scores gain from that alone); as many tokens of likelihood
 training; a constant reward (Choshen et al. 2020: is it the reward at all?); Delta's pay in random order within each
-text (does it matter when it is paid?), and that of another text (is there anything in it?). Of these the panel `early`
-has the first four.
+text (does it matter when it is paid?), and that of another text (is there anything in it?). And MIXER (Ranzato et al.
+2016): texts begin with tokens of the reference, learnt by likelihood, 2 fewer in each stage; then as Delta. Of these
+the panel `early` has the first four.
 
 Refuted where the interval of Delta - Terminal (panel `converged`, last greedy score, paired by seed) lies below 0;
 where it holds 0, nothing was shown. Text tokens are equal, computation is not: a token of reinforcement learning is
@@ -43,10 +44,11 @@ def _panel(name: str, rewards: dict[str, str], updates: int) -> dict[str, dict]:
 
 SETTINGS = _panel("converged", {**REWARDS, "constant": "constant"}, 4000)
 SETTINGS |= {f"converged/{name}": arm for name, arm in designs.shuffled(SETTINGS["converged/delta"]).items()}
+SETTINGS["converged/mixer"] = {**SETTINGS["converged/delta"], "mixer": 2}
 SETTINGS |= _panel("early", REWARDS, 600)
 SECONDS = {
-    "copy_prompt": 1, "converged/warm_start": 300, "early/warm_start": 51, "tuned_temperature": 6,
-    "more_likelihood": 29, **dict.fromkeys(("terminal", "delta", "constant", "shuffled_time", "shuffled_texts"), 86),
+    "copy_prompt": 1, "converged/warm_start": 300, "early/warm_start": 51, "tuned_temperature": 6, "more_likelihood": 29,
+    **dict.fromkeys(("terminal", "delta", "constant", "shuffled_time", "shuffled_texts", "mixer"), 86),
 }  # fmt: skip
 SMOKE = designs.SMOKE
 PRIMARY = Comparison("delta", "terminal", panel="converged")
