@@ -226,6 +226,15 @@ def test_masked_agents_never_end_illegally(algo, tmp_path):
     assert all(row["end_illegal"] == 0 for row in result.evaluations)
 
 
+@pytest.mark.parametrize("algo", ["ppo", "dqn"])
+def test_a_run_that_diverges_keeps_its_last_checkpoint(algo, tmp_path):
+    args = quick(tmp_path / "run", algo, steps=400)
+    args = dataclasses.replace(args, hyperparams={**args.hyperparams, "learning_rate": 1e30})
+    with pytest.raises(FloatingPointError, match="tokens: (weights of the policy|logits) are no finite numbers"):
+        train(args)
+    assert np.isfinite(parameters(tmp_path / "run" / "last.zip")).all()
+
+
 # -- refusals --------------------------------------------------------------------------------------
 
 

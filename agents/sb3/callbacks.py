@@ -99,6 +99,7 @@ class EvaluationCallback(BaseCallback):
             self._evaluate()
 
     def _evaluate(self) -> None:
+        _require_finite(self.model)
         self.checkpoints.evaluate(self.model, "train")
         if self.bar is not None:
             show(self.bar, self.checkpoints)
@@ -107,6 +108,11 @@ class EvaluationCallback(BaseCallback):
 def show(bar, checkpoints: Checkpoints) -> None:
     """The true scores on the progress bar."""
     bar.set_postfix(score=f"{checkpoints.latest['score']:.3f}", best=f"{checkpoints.best:.3f}")
+
+
+def _require_finite(model) -> None:
+    if not all(torch.isfinite(weights).all() for weights in model.policy.parameters()):
+        raise FloatingPointError(f"{model.num_timesteps} tokens: weights of the policy are no finite numbers")
 
 
 # -- everything random, and the environment --------------------------------------------------------

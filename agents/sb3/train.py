@@ -29,6 +29,7 @@ def train(args: TrainArgs) -> Result:
         ValueError: an unknown name, keyword or hyperparameter; a warm start of an agent that has none; a reward with
             another gamma; a folder that has another run, or (resume) a run with other settings, which are named.
         TypeError: a setting that is no JSON value.
+        FloatingPointError: weights or logits that are no finite numbers; the last checkpoint stays.
         ImportError: an algorithm of sb3-contrib without sb3-contrib.
     """
     settings = resolve(args)
@@ -96,7 +97,12 @@ def train(args: TrainArgs) -> Result:
         left = settings["steps"] - model.num_timesteps
         if left > 0:
             callback = EvaluationCallback(checkpoints, args.eval_every, args.eval_at, bar)
-            model.learn(left, callback, reset_num_timesteps=False)
+            try:
+                model.learn(left, callback, reset_num_timesteps=False)
+            except ValueError as error:
+                if "found invalid values" not in str(error):  # of logits, as PyTorch's distributions say it
+                    raise
+                raise FloatingPointError(f"{model.num_timesteps} tokens: logits are no finite numbers") from error
     env.close()
     return Result(folder, checkpoints.history, checkpoints.best, folder / "best.zip")
 

@@ -47,8 +47,9 @@ SETTINGS |= {f"converged/{name}": arm for name, arm in designs.shuffled(SETTINGS
 SETTINGS["converged/mixer"] = {**SETTINGS["converged/delta"], "mixer": 2}
 SETTINGS |= _panel("early", REWARDS, 600)
 SECONDS = {
-    "copy_prompt": 1, "converged/warm_start": 300, "early/warm_start": 51, "tuned_temperature": 6, "more_likelihood": 29,
-    **dict.fromkeys(("terminal", "delta", "constant", "shuffled_time", "shuffled_texts", "mixer"), 86),
+    "copy_prompt": 1, "converged/warm_start": 300, "early/warm_start": 51, "tuned_temperature": 6,
+    "more_likelihood": 29, **dict.fromkeys(("terminal", "delta", "constant"), 86),
+    **dict.fromkeys(("shuffled_time", "shuffled_texts", "mixer"), 86),
 }  # fmt: skip
 SMOKE = designs.SMOKE
 PRIMARY = Comparison("delta", "terminal", panel="converged")
