@@ -25,7 +25,7 @@ def fit_values(trainer: Trainer, tokens: int, *, ridge: float = 1e-3) -> float:
         ridge: of the weights, times the number of tokens.
 
     Returns:
-        The share of the returns' variance that the fitted head explains.
+        The share of the returns' variance that the fitted head explains; 0 where they do not vary, or there are none.
     """
     policy, world = trainer.policy, trainer.world
     monte_carlo = replace(trainer.args, estimator="gae", lam=1.0)
@@ -51,4 +51,4 @@ def fit_values(trainer: Trainer, tokens: int, *, ridge: float = 1e-3) -> float:
     policy.value.weight.copy_(weights.T)
     policy.value.bias.copy_(mean - center @ weights)
     rest, all = world.sum((y - x @ weights).square().sum()), world.sum(y.square().sum())
-    return float(1 - rest / all.clamp_min(1e-12))
+    return float(1 - rest / all) if all > 0 else 0.0

@@ -54,7 +54,7 @@ SETTINGS = {
     for panel, of_panel in OF_SB3.items()
     for arm, settings in {
         **{
-            name: {"agent": "baseline", "baseline": name, "env": of_panel["env"], "eval_episodes": 300}
+            name: {"agent": "baseline", "baseline": name, **{of: of_panel[of] for of in ("env", "eval_episodes")}}
             for name in ("copy_prompt", "random")
         },
         **{arm: {"agent": "sb3", "reward": reward, **of_panel} for arm, reward in REWARDS.items()},
