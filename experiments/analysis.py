@@ -134,7 +134,7 @@ class Analysis:
         if found is None:
             return f"{primary.arm} and {primary.control} share no seed: nothing can be said."
         few = "" if len(found.differences) >= CLAIM else f" (exploratory: fewer than {CLAIM} seeds)"
-        return f"{self.compared}: {found}: **{judged(primary, found.interval)}**{few}."
+        return f"{self.compared}: {found}: **{concluded(primary, found.interval)}**{few}."
 
     def primary(self) -> Difference | None:
         """The comparison that was declared beforehand."""
@@ -155,7 +155,7 @@ class Analysis:
         return np.random.default_rng(zlib.crc32("/".join((self.experiment.name, *purpose)).encode()))
 
 
-def judged(comparison: Comparison, interval: statistics.Interval) -> str:
+def concluded(comparison: Comparison, interval: statistics.Interval) -> str:
     """confirmed, refuted or not decided, by where the interval lies."""
     low, high = interval
     margin = comparison.margin

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from agents.files import replacing
 from experiments import registry
-from experiments.analysis import CLAIM, Analysis, judged
+from experiments.analysis import CLAIM, Analysis, concluded
 from experiments.measurements import FOLDER as BENCHMARKS
 from experiments.records import experiments_in, read_experiment
 from experiments.tables import markdown_table
@@ -45,7 +45,7 @@ def _cells(analysis: Analysis) -> list[str]:
     said = f"{what}: {analysis.compared} is {found.mean:+.4f} ({low:+.4f} to {high:+.4f})"
     seeds = len(found.differences)
     few = f", exploratory: fewer than {CLAIM} seeds" if seeds < CLAIM else ""
-    verdict = judged(experiment.primary, found.interval)
+    verdict = concluded(experiment.primary, found.interval)
     of = f" of {experiment.seeds}" if seeds < experiment.seeds else ""
     return [experiment.question, said, f"**{verdict}**{few}", f"{seeds}{of}", link]
 

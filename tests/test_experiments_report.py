@@ -93,7 +93,7 @@ def test_records_that_are_missing_stop_the_report_unless_that_is_allowed_and_sai
     ],
 )
 def test_a_verdict_is_where_the_interval_lies(expect, margin, interval, said):
-    assert analysis.judged(Comparison("a", "b", expect, margin), interval) == said
+    assert analysis.concluded(Comparison("a", "b", expect, margin), interval) == said
 
 
 def record_of(arm, seed, score):
