@@ -1,4 +1,4 @@
-"""Figures from records: every run thin, the interquartile mean thick, its interval a band; and the last scores.
+"""Figures from records: curves (every run thin, the interquartile mean thick, its interval a band), scores, profiles.
 
 Colours are Okabe and Ito's, which the colour-blind tell apart; each arm has its own dashes and marker, for print.
 """
@@ -13,7 +13,7 @@ import numpy as np
 from experiments.analysis import Analysis
 from experiments.records import Record
 from experiments.registry import Experiment, arm_of
-from experiments.statistics import iqm
+from experiments.statistics import iqm, performance_profile
 
 COLOURS = ("#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#8C510A", "#000000")
 DASHES = ("-.", (0, (1, 1)), (0, (5, 1, 1, 1, 1, 1)), (0, (8, 2)), (0, (3, 1)), (0, (1, 3)))
@@ -29,7 +29,7 @@ KNOWN = {
 
 
 def draw(experiment: Experiment, records: Sequence[Record], folder: Path) -> list[Path]:
-    """``<name>-curves`` and ``<name>-scores``, each as .png and .svg. The same records give the same bytes."""
+    """``<name>-curves``, ``-scores`` and ``-profiles``, each as .png and .svg. The same records give the same bytes."""
     import matplotlib
 
     matplotlib.use("Agg")
@@ -40,8 +40,8 @@ def draw(experiment: Experiment, records: Sequence[Record], folder: Path) -> lis
     look = {"svg.hashsalt": "textgym", "svg.fonttype": "none", "font.size": 9, "axes.spines.top": False}
     with plt.rc_context({**look, "axes.spines.right": False}):
         analysis = Analysis(experiment, records)
-        for name, figure in (("curves", _curves(plt, analysis)), ("scores", _scores(plt, analysis))):
-            if figure is None:
+        for name, made in (("curves", _curves), ("scores", _scores), ("profiles", _profiles)):
+            if (figure := made(plt, analysis)) is None:
                 continue
             for kind in ("png", "svg"):
                 path = folder / f"{experiment.name}-{name}.{kind}"
@@ -152,5 +152,29 @@ def _scores(plt, analysis: Analysis):
     right.set_xlabel(f"minus {control}, paired by seed; mean, 95 % studentised interval")
     for axes in (left, right):
         axes.grid(axis="x", alpha=0.25, linewidth=0.5)
+    figure.suptitle(analysis.title, fontsize=10)
+    return figure
+
+
+def _profiles(plt, analysis: Analysis):
+    """Performance profiles (Agarwal et al. 2021), one panel each: how many runs of an arm have more than a score."""
+    panels = analysis.panels
+    width = 3.4 * len(panels) + 1.2
+    figure, grid = plt.subplots(1, len(panels), figsize=(width, 4.2), layout="constrained", squeeze=False)
+    for axes, (panel, arms) in zip(grid[0], panels.items(), strict=True):
+        scores = {arm: analysis.scores(arm) for arm in arms if len(analysis.scores(arm))}
+        every = np.concatenate(list(scores.values()))
+        margin = 0.05 * max(np.ptp(every), 1e-9)
+        thresholds = np.unique([every.min() - margin, *every, every.max() + margin])  # shares change at scores alone
+        for arm, of_arm in scores.items():
+            style = _style(analysis, arm_of(arm))
+            line = {"color": style["color"], "linestyle": style["linestyle"], "label": arm_of(arm)}
+            axes.step(thresholds, performance_profile(of_arm, thresholds), where="post", linewidth=1.6, **line)
+        axes.set_title(panel, fontsize=9)
+        axes.set_xlabel("score")
+        axes.grid(alpha=0.25, linewidth=0.5)
+    grid[0, 0].set_ylabel("share of runs above it")
+    handles = {label: h for axes in grid.flat for h, label in zip(*axes.get_legend_handles_labels(), strict=True)}
+    figure.legend(handles.values(), handles, frameon=False, loc="outside lower center", ncols=min(int(width / 1.5), len(handles)))
     figure.suptitle(analysis.title, fontsize=10)
     return figure
