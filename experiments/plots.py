@@ -81,10 +81,16 @@ def _curves(plt, analysis: Analysis):
                 axes.set_ylabel(title)
             if side_by_side or down == len(columns) - 1:
                 axes.set_xlabel("tokens of training")
-    handles = {label: h for axes in grid.flat for h, label in zip(*axes.get_legend_handles_labels(), strict=True)}
-    figure.legend(handles.values(), handles, frameon=False, loc="outside lower center", ncols=min(4, len(handles)))
+    _legend(figure, grid, 4)
     figure.suptitle(analysis.title, fontsize=10)
     return figure
+
+
+def _legend(figure, grid, columns: int) -> None:
+    """One of all panels, below them."""
+    handles = {label: h for axes in grid.flat for h, label in zip(*axes.get_legend_handles_labels(), strict=True)}
+    where = {"loc": "outside lower center", "ncols": min(columns, len(handles))}
+    figure.legend(handles.values(), handles, frameon=False, **where)
 
 
 def _panel(axes, analysis: Analysis, arms: Sequence[str], column: str) -> None:
@@ -174,7 +180,6 @@ def _profiles(plt, analysis: Analysis):
         axes.set_xlabel("score")
         axes.grid(alpha=0.25, linewidth=0.5)
     grid[0, 0].set_ylabel("share of runs above it")
-    handles = {label: h for axes in grid.flat for h, label in zip(*axes.get_legend_handles_labels(), strict=True)}
-    figure.legend(handles.values(), handles, frameon=False, loc="outside lower center", ncols=min(int(width / 1.5), len(handles)))
+    _legend(figure, grid, int(width / 1.5))
     figure.suptitle(analysis.title, fontsize=10)
     return figure
