@@ -40,7 +40,7 @@ SETTINGS = {
         for arm, reward in REWARDS.items()
     },
 }
-SECONDS = {"random": 2, **dict.fromkeys(REWARDS, 45)}
+SECONDS = {"random": 2, **dict.fromkeys(REWARDS, 22)}
 SMOKE = designs.SMOKE
 PRIMARY = Comparison("bonus", "terminal", expect="less")
 COLUMNS = {"greedy": "true score, greedy", "return": "what was paid, greedy", "length": "tokens, greedy"}

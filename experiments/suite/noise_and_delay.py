@@ -55,7 +55,7 @@ SETTINGS = {
     "exploration/upper_confidence": {**NO_BONUS, "bonus_weight": 0.05},
     "exploration/temperature": {**NO_BONUS, "temperature": 2.0},
 }
-SECONDS = {arm: 2 if arm.endswith("random") else 12 for arm in SETTINGS}
+SECONDS = {arm: 2 if arm.endswith("random") else 15 for arm in SETTINGS}
 SMOKE = designs.SMOKE
 PRIMARY = Comparison("noise_0.3", "plain", expect="less", panel="pay and starts")
 score = scores.mean_greedy
