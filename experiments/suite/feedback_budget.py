@@ -22,9 +22,9 @@ BUDGET = 60_000
 SEEDS = 10
 SIZES = (50, 500, 5000)
 KINDS = {"comparisons": ("comparison", 1), "ratings": ("rating", 2)}  # judgements for the texts of one comparison
-JUDGED = {**overoptimisation.SETTINGS["judged"], "members": 1}
-LEARNED = {**overoptimisation.SETTINGS["kl"], "steps": BUDGET, "evaluations": 3}
-SETTINGS = {"warm_start": overoptimisation.SETTINGS["warm_start"]}
+JUDGED = {**overoptimisation.SETTINGS["spelling/judged"], "init": "warm_start", "members": 1}
+LEARNED = {**overoptimisation.SETTINGS["spelling/kl"], "steps": BUDGET, "evaluations": 3}
+SETTINGS = {"warm_start": overoptimisation.SETTINGS["spelling/warm_start"]}
 for _panel, (_kind, _count) in KINDS.items():
     for _size in SIZES:
         _judged = f"{_panel}/judged_{_size}"

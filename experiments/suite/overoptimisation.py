@@ -26,35 +26,51 @@ from experiments.suite.warm_start_and_reward import TRAINER
 TAGS = ("transformer", "feedback")
 BUDGET = 120_000
 SEEDS = 10
-START = SETTINGS_OF_START["converged/warm_start"]
-SEEN = {name: START[name] for name in ("env", "eval_episodes")}
-PPO = {
-    "init": "judged", "steps": BUDGET, **TRAINER, "kl_in": "reward", "measure_kl": True, "evaluations": 6,
-    **{name: START[name] for name in ("layers", "width")},
+STARTS = {
+    "spelling": SETTINGS_OF_START["converged/warm_start"],
+    "sentiment": {
+        "agent": "likelihood", "env": "textgym/Sentiment-v0", "eval_episodes": 500, "updates": 1000, "rate": 1e-3,
+        "batch": 64, "layers": 2, "width": 64,
+    },
 }  # fmt: skip
+JUDGED = {
+    "agent": "experiments.learned:judged", "judgements": 3000, "error": 0.1, "members": 3, "epochs": 4,
+    "learning_rate": 3e-4,
+}  # fmt: skip
+PPO = {"steps": BUDGET, **TRAINER, "kl_in": "reward", "measure_kl": True, "evaluations": 6}
 KL = 0.05
-LEARNED = {
-    "none": {},
-    "kl": {"kl_weight": KL},
-    "penalty": {"penalty": 1.0},
-    "kl_and_penalty": {"kl_weight": KL, "penalty": 1.0},
-}
-SETTINGS = {
-    "warm_start": START,
-    "tuned_temperature": {
-        "agent": "temperature", "init": "warm_start", "temperatures": [0.1, 0.2, 0.4, 0.6, 0.8, 1.0], **SEEN,
+
+
+def panel(name: str, start: dict) -> dict[str, dict]:
+    """The arms that both panels have."""
+    seen = {of: start[of] for of in ("env", "eval_episodes")}
+    ppo = {"init": f"{name}/judged", **PPO, **{of: start[of] for of in ("layers", "width")}, **seen}
+    learned = {"agent": "experiments.learned:learned", "schedule": "terminal", **ppo}
+    arms = {
+        "warm_start": start,
+        "judged": {**JUDGED, "init": f"{name}/warm_start", **seen},
+        "true": {"agent": "transformer", "reward": "terminal", **ppo},
+        "none": learned,
+        "kl": {**learned, "kl_weight": KL},
+    }
+    return {f"{name}/{arm}": settings for arm, settings in arms.items()}
+
+
+SETTINGS = {arm: settings for name, start in STARTS.items() for arm, settings in panel(name, start).items()}
+SETTINGS |= {
+    "spelling/tuned_temperature": {
+        "agent": "temperature", "init": "spelling/warm_start", "temperatures": [0.1, 0.2, 0.4, 0.6, 0.8, 1.0],
+        **{of: STARTS["spelling"][of] for of in ("env", "eval_episodes")},
     },
-    "judged": {
-        "agent": "experiments.learned:judged", "init": "warm_start", "judgements": 3000, "error": 0.1, "members": 3,
-        "epochs": 4, "learning_rate": 3e-4, **SEEN,
-    },
-    "true": {"agent": "transformer", "reward": "terminal", **PPO, **SEEN},
-    **{
-        arm: {"agent": "experiments.learned:learned", "schedule": "terminal", **PPO, **SEEN, **own}
-        for arm, own in LEARNED.items()
-    },
+    "spelling/penalty": {**SETTINGS["spelling/none"], "penalty": 1.0},
+    "spelling/kl_and_penalty": {**SETTINGS["spelling/kl"], "penalty": 1.0},
+    "spelling/unjudged": {**SETTINGS["spelling/judged"], "members": 1, "epochs": 0},
+    "spelling/start_likelihood": {**SETTINGS["spelling/kl"], "init": "spelling/unjudged"},
 }  # fmt: skip
-SECONDS = {"warm_start": 300, "tuned_temperature": 10, "judged": 150, "true": 45, **dict.fromkeys(LEARNED, 75)}
+SECONDS = {
+    "spelling/warm_start": 300, "sentiment/warm_start": 60, "judged": 150, "unjudged": 60, "tuned_temperature": 10,
+    "true": 45, **dict.fromkeys(("none", "kl", "penalty", "kl_and_penalty", "start_likelihood"), 75),
+}  # fmt: skip
 SMOKE = designs.SMOKE_LEARNED
 PRIMARY = Comparison("kl", "none")
 COLUMNS = {
