@@ -267,6 +267,24 @@ def test_so_it_is_where_likelihood_counts(tmp_path, name, penalty):
     check_every_prefix(Learned(untrained(tmp_path, name, likelihood=True), penalty))
 
 
+def test_every_member_reads_a_prompt_once(tmp_path, monkeypatch):
+    from test_language_model import Rows
+
+    from agents.transformer.model import Decoder
+
+    metric, sizes, read = Learned(untrained(tmp_path, likelihood=True)), [], Decoder.read
+    monkeypatch.setattr(
+        Decoder, "read", lambda self, tokens, *more: sizes.append(len(tokens)) or read(self, tokens, *more)
+    )
+    rows, progress = Rows(4, LETTERS), metric.start_rows(4, LETTERS)
+    rows.written = np.full((4, BUDGET), LETTERS.pad, np.int32)
+    for begun in ([0, 1, 2, 3], [1, 3]):
+        rows.reset(progress, begun, ["abc"] * len(begun))
+        for _ in range(2):
+            progress.value(rows.step([0, 1, 2, 3], np.array([1, 2, 3, 4])))
+    assert sizes == [4, 4, 2, 2]  # of two members
+
+
 def check_every_prefix(metric):
     """Rows that begin, end, miss steps, are copied and restored, against whole texts read one by one."""
     from test_language_model import Rows
