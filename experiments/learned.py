@@ -23,17 +23,19 @@ def judged(
     """A reward model, from judgements of texts that the warm start ``start`` wrote; it begins as the warm start.
 
     Its only evaluation is that of the warm start, with ``accuracy``, ``bayes_accuracy`` (of who knows the true scores)
-    and ``log_loss`` on held-out comparisons, or ``rmse`` and ``rmse_of_mean`` of held-out ratings.
+    and ``log_loss`` on held-out comparisons, or ``rmse`` and ``rmse_of_mean`` of held-out ratings, or ``accuracy``, the
+    share of the tokens of held-out marked words at which the score moves as they were marked.
 
     Args:
         judgements: how many; there are texts enough for each to be judged once.
-        kind: comparison or rating.
+        kind: comparison, rating, or marks: of all words of a text, by the reference.
         each: texts for each prompt.
         error: of the annotator.
         training: flags of ``agents.reward_model.train``.
     """
     import torch
 
+    from agents.evaluation import evaluation_env
     from agents.feedback.sample import SampleArgs, sample
     from agents.feedback.simulated import SimulatedAnnotator
     from agents.feedback.store import Store
@@ -52,11 +54,14 @@ def judged(
         "progress": False,
     }  # one for each of them
     sample(SampleArgs(store, str(start), env_kwargs=env_kwargs, **sampling))
+    task = evaluation_env(env, "train", num_envs=1, **env_kwargs).task
+    episodes = map(task.episode, range(min(sampling["prompts"], len(task))))
+    annotator = SimulatedAnnotator(error, seed=run.seed, references={each.prompt: each.references for each in episodes})
     with Store(store) as opened:
-        row["judgements"] = SimulatedAnnotator(error, seed=run.seed).annotate(opened, kind, judgements)
+        row["judgements"] = annotator.annotate(opened, kind, judgements)
     common = {"seed": run.seed, "halvings": 0, "device": "cpu", "progress": False, "overwrite": True, "init": start}
     report = train(RewardArgs(store, env, env_kwargs, folder=folder / "reward", **common, **training))
-    seen = report["curve"][-1].get(f"{kind}s", {})
+    seen = report["curve"][-1].get(kind if kind == "marks" else f"{kind}s", {})
     row |= {to: seen.get(of) for of, to in NAMES.items()} | {"wall_s": round(time.monotonic() - began, 2)}
     path = folder / "judged.pt"
     model = torch.frombuffer(bytearray((folder / "reward" / "reward.pt").read_bytes()), dtype=torch.uint8)

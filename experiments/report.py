@@ -105,7 +105,9 @@ def section(
     notes.append(f"{len(records)} runs{also}, {hours:.2f} core-hours{of_others}.")
     of_run = "{0.path.parent.name}/{0.path.name}: id {0.header[id]}, data {0.header[fingerprint]}"
     files = [of_run.format(record) for record in (*records, *tried)]
-    tables = [_arms(analysis), _differences(analysis), *(samples(analysis, panel) for panel in analysis.panels)]
+    controls = dict.fromkeys((experiment.primary.control, "warm_start"))  # is it better than where it began?
+    tables = [_arms(analysis), *(_differences(analysis, control) for control in controls)]
+    tables += [samples(analysis, panel) for panel in analysis.panels]
     tables += [_trials(experiment, trials)] if tried else []
     tables = [table for table in tables if table[2]]
     return Section(experiment.name, experiment.page, analysis.verdict(), tables, figures, notes, files)
@@ -141,23 +143,24 @@ def _arms(analysis: Analysis) -> Table:
     return "Arms (greedy, sampled, entropy, length: means of the last evaluations)", titles, rows
 
 
-def _differences(analysis: Analysis) -> Table:
+def _differences(analysis: Analysis, control: str) -> Table:
     primary = analysis.experiment.primary
     titles = ["comparison", "difference", "95 %", "p", "pairs", "P(better)"]
     rows = []
     for panel in analysis.panels:
         for arm in analysis.panels[panel]:
-            found = analysis.difference(arm, primary.control, panel)
+            found = analysis.difference(arm, control, panel)
             if found is None:
                 continue
             low, high = found.interval
             where = f"{panel}: " if panel else ""
-            bold = "**" if arm_of(arm) == primary.arm and primary.panel in (None, panel) else ""
+            declared = (primary.arm, primary.control) == (found.arm, control) and primary.panel in (None, panel)
+            bold = "**" if declared else ""
             rows.append([
                 f"{bold}{where}{found.arm} - {found.control}{bold}", f"{found.mean:+.4f}", f"[{low:+.4f}, {high:+.4f}]",
                 f"{found.p:.3g}", str(len(found.differences)), f"{found.improvement:.2f}",
             ])  # fmt: skip
-    return f"Differences to {primary.control}, by seed", titles, rows
+    return f"Differences to {control}, by seed", titles, rows
 
 
 def _trials(experiment: Experiment, trials: Mapping[str, Mapping[int, Record]]) -> Table:

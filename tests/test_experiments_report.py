@@ -114,6 +114,21 @@ def test_differences_are_paired_by_seed_and_panels_averaged():
     assert analysis.Analysis(experiment, found).difference("b", "b") is None
 
 
+def test_arms_are_compared_with_the_control_and_with_the_warm_start(tmp_path):
+    settings = {arm: {"agent": "x"} for arm in ("warm_start", "none", "kl")}
+    experiment = replace(load("hacking"), settings=settings, seeds=2, primary=Comparison("kl", "none"))
+    header = {"seconds": 1.0, "versions": None, "fingerprint": None, "id": "0"}
+    found = [
+        records.Record(tmp_path / f"{arm}.gz", {"arm": arm, "seed": seed, **header}, [{"tokens": 0, "greedy": score}])
+        for arm, score in {"warm_start": 0.5, "none": 0.25, "kl": 0.75}.items()
+        for seed in (1, 2)
+    ]
+    tables = {caption: rows for caption, _, rows in report.section(experiment, found, {}, []).tables}
+    of_control, of_start = (tables[f"Differences to {arm}, by seed"] for arm in ("none", "warm_start"))
+    assert [row[:2] for row in of_control] == [["warm_start - none", "+0.2500"], ["**kl - none**", "+0.5000"]]
+    assert [row[:2] for row in of_start] == [["none - warm_start", "-0.2500"], ["kl - warm_start", "+0.2500"]]
+
+
 # -- the command line ------------------------------------------------------------------------------
 
 

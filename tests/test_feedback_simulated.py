@@ -58,6 +58,29 @@ def test_near_scores_are_a_tie_and_ratings_are_fifths():
     assert 0.17 < np.mean(np.array(own) != np.array(others)) < 0.23
 
 
+def test_words_are_marked_by_the_reference_that_is_most_like_the_text():
+    references = {"p": ["the cat sat on the mat", "a dog  ran"], "q": ["x"]}
+    annotator = SimulatedAnnotator(0.0, references=references)
+
+    def bad(prompt, text):
+        marks = annotator.answer(Item("marks", (Text("t", prompt, text, id=1),)))
+        assert "".join(text[span.start : span.end] for span in marks.spans) == "".join(text.split())
+        return [text[span.start : span.end] for span in marks.spans if span.label == "bad"]
+
+    assert bad("p", "the cat sat on the mat") == []
+    assert bad("p", " the  caat sat the on mat") in (["caat", "the"], ["caat", "on"])
+    assert bad("p", "a dog run") == ["run"]
+    assert bad("q", "") == [] and bad("q", "y x") == ["y"]
+
+
+def test_marks_are_turned_round_as_often_as_is_promised():
+    texts = [Text("t", "p", "a b c d e f g h", seed=seed, id=1) for seed in range(500)]
+    annotator = SimulatedAnnotator(0.2, references={"p": ["a b c d"]})
+    labels = [[span.label for span in annotator.answer(Item("marks", (text,))).spans] for text in texts]
+    wrong = np.array(labels) != np.array(["good"] * 4 + ["bad"] * 4)
+    assert (abs(wrong.mean(0) - 0.2) < 4 * 0.4 / 500**0.5).all()
+
+
 @pytest.mark.parametrize(
     "wrong", [{"error": 0.6}, {"error": float("nan")}, {"temperature": -1}, {"tie": float("inf")}, {"seed": -1}]
 )
@@ -79,13 +102,15 @@ def test_it_goes_on_where_it_was_interrupted(tmp_path):
         store.close()
 
 
-def test_texts_without_scores_cannot_be_judged(tmp_path):
+def test_texts_without_scores_or_references_cannot_be_judged(tmp_path):
     with Store(tmp_path / "f.db") as store:
         store.add_texts([Text("t", "p", "a"), Text("t", "p", "b")])
         with pytest.raises(ValueError, match="no true score"):
             SimulatedAnnotator().annotate(store, "rating", 1)
-        with pytest.raises(ValueError, match="unknown kind that can be simulated 'marks'"):
+        with pytest.raises(ValueError, match="no reference"):
             SimulatedAnnotator().annotate(store, "marks", 1)
+    with pytest.raises(SystemExit, match="without references 'marks'"):
+        main(["simulate", "--store", str(tmp_path / "f.db"), "--kind", "marks"])
 
 
 def test_a_checkpoint_writes_texts_that_are_judged(tmp_path, capsys):

@@ -195,6 +195,21 @@ def test_the_same_seed_trains_the_same_model(judged, tmp_path):
     train(RewardArgs(judged, folder=tmp_path / "a", overwrite=True, **args))
 
 
+def test_without_an_epoch_it_is_the_policy_that_it_begins_as(judged, tmp_path):
+    from agents.transformer.settings import TrainArgs
+    from agents.transformer.train import train as train_policy
+
+    size = {name: SMALL[name] for name in ("width", "layers", "heads")}
+    how = {"env_kwargs": KWARGS, "steps": 0, "pretrain": 3, "eval_episodes": 8, "progress": False, **size}
+    policy = train_policy(TrainArgs("Copy-v0", folder=tmp_path / "policy", **how)).best
+    common = {"env": "Copy-v0", "env_kwargs": KWARGS, "init": policy, "halvings": 0, "progress": False}
+    train(RewardArgs(judged, folder=tmp_path / "reward", members=2, epochs=0, **common))
+    weights = torch.load(policy, weights_only=True)["policy"]
+    for network in load_scorer(tmp_path / "reward" / "reward.pt").networks:
+        assert not network.score.weight.any() and network.of_likelihood.item() == pytest.approx(0.2)
+        assert all(torch.equal(network.policy.state_dict()[name], value) for name, value in weights.items())
+
+
 def test_the_ensemble_chooses_what_is_asked_next(judged, trained):
     folder, _ = trained
     of_model = disagreement(folder / "reward.pt")
@@ -250,6 +265,24 @@ def test_the_value_of_every_prefix_is_that_of_the_prefix_alone(tmp_path, name, p
 @pytest.mark.parametrize("penalty", PENALTIES)
 def test_so_it_is_where_likelihood_counts(tmp_path, name, penalty):
     check_every_prefix(Learned(untrained(tmp_path, name, likelihood=True), penalty))
+
+
+def test_every_member_reads_a_prompt_once(tmp_path, monkeypatch):
+    from test_language_model import Rows
+
+    from agents.transformer.model import Decoder
+
+    metric, sizes, read = Learned(untrained(tmp_path, likelihood=True)), [], Decoder.read
+    monkeypatch.setattr(
+        Decoder, "read", lambda self, tokens, *more: sizes.append(len(tokens)) or read(self, tokens, *more)
+    )
+    rows, progress = Rows(4, LETTERS), metric.start_rows(4, LETTERS)
+    rows.written = np.full((4, BUDGET), LETTERS.pad, np.int32)
+    for begun in ([0, 1, 2, 3], [1, 3]):
+        rows.reset(progress, begun, ["abc"] * len(begun))
+        for _ in range(2):
+            progress.value(rows.step([0, 1, 2, 3], np.array([1, 2, 3, 4])))
+    assert sizes == [4, 4, 2, 2]  # of two members
 
 
 def check_every_prefix(metric):

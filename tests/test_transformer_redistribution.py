@@ -21,6 +21,7 @@ from agents.transformer.redistribution import (
     uniform,
 )
 from agents.transformer.settings import TrainArgs
+from agents.transformer.train import train
 from agents.transformer.trainer import Trainer
 from agents.transformer.update import Objective, update
 
@@ -197,10 +198,16 @@ def test_the_reward_model_is_that_of_the_reward(tmp_path):
     two = [{"name": "terminal", "metric": {"name": "learned", "model": each}} for each in (path, other)]
     with pytest.raises(ValueError, match="pays those of 2 reward models, .*reward.pt, .*reward.pt"):
         trainer(redistribute="reward_attention", reward=two)
-    reward_model(tmp_path, kind="lstm")
-    learner = trainer(redistribute="reward_attention", reward={"name": "terminal", "metric": metric}, rollout=11)
-    with pytest.raises(ValueError, match="LSTM tells of no attention"):
-        learner.step()
+
+
+@pytest.mark.parametrize("how", ["attention", "reward_attention"])
+def test_a_network_without_attention_is_refused_before_anything_is_made(tmp_path, how):
+    _, metric = reward_model(tmp_path, kind="lstm")
+    given = {"reward": {"name": "terminal", "metric": metric}, "width": 16, "progress": False}
+    given |= {"network": "lstm" if how == "attention" else "decoder", "pretrain": 10}
+    with pytest.raises(ValueError, match=f"redistribute={how}: LSTM tells of no attention"):
+        train(TrainArgs("Spelling-v0", redistribute=how, folder=tmp_path / "run", **given))
+    assert not (tmp_path / "run").exists()
 
 
 def test_a_text_that_is_not_looked_at_is_paid_equally():

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from difflib import SequenceMatcher
 from pathlib import Path
 
 import numpy as np
 from tqdm import tqdm
 
 from agents.feedback.choosing import Disagreement, Item, next_item
-from agents.feedback.judgements import RATINGS, Comparison, Judgement, Rating
+from agents.feedback.judgements import RATINGS, Answer, Comparison, Judgement, Marks, Rating, Span, Text
 from agents.feedback.store import Store
 from textgym.errors import one_of, whole_number
 
@@ -21,7 +24,9 @@ class SimulatedAnnotator:
 
     The first of two texts with scores s and t is preferred with probability e + (1 - 2 e) / (1 + exp(-(s - t) / T)).
     Texts whose scores differ by at most ``tie`` are answered with a tie. A rating is that fifth of [0, 1] in which the
-    score lies; with probability e it is one of the other four instead, each as likely.
+    score lies; with probability e it is one of the other four instead, each as likely. Asked for marks, it marks every
+    word: good if it is one of those that the text and the reference most like it have in the same order, else bad; with
+    probability e the other way round.
 
     The answer to an item depends on the seed and the texts alone, whichever is shown first and whenever it is asked.
 
@@ -30,12 +35,14 @@ class SimulatedAnnotator:
         temperature: T, in units of the score; 0: the better text, but for the errors.
         tie: the largest difference that is a tie.
         seed: of the answers.
+        references: prompt -> right texts, to mark words by.
     """
 
     error: float = 0.1
     temperature: float = 0.0
     tie: float = 0.0
     seed: int = 0
+    references: Mapping[str, Sequence[str]] = field(default_factory=dict, repr=False)
 
     def __post_init__(self):
         if not 0 <= self.error <= 0.5:
@@ -62,20 +69,20 @@ class SimulatedAnnotator:
             better = 0.5 * (1 + np.tanh(0.5 * difference / self.temperature))  # the logistic, without overflow
         return self.error + (1 - 2 * self.error) * better
 
-    def answer(self, item: Item) -> Comparison | Rating:
-        """The answer to a comparison or a rating.
+    def answer(self, item: Item) -> Answer:
+        """The answer to an item.
 
         Raises:
-            ValueError: a text without a score, or another kind of item.
+            ValueError: a text without a score, or, to be marked, without a reference.
         """
-        one_of("kind that can be simulated", item.kind, ("comparison", "rating"))
+        if item.kind == "marks":
+            return self._marks(item.texts[0])
         low, high = item.texts[0], item.texts[-1]
         if low.digest > high.digest:
             low, high = high, low
         if low.score is None or high.score is None:
             raise ValueError(f"text {(low if low.score is None else high).id} has no true score to judge by")
-        digest = hashlib.sha256(f"{self.name} {item.kind} {low.digest} {high.digest}".encode()).digest()
-        chance, other = ((int.from_bytes(digest[at : at + 8], "big") >> 11) / 2**53 for at in (0, 8))  # each in [0, 1)
+        chance, other = self._chances(f"{item.kind} {low.digest} {high.digest}")
         if item.kind == "rating":
             rating = min(len(RATINGS), 1 + int(len(RATINGS) * min(1.0, max(0.0, low.score))))
             others = [each for each in RATINGS if each != rating]
@@ -86,6 +93,27 @@ class SimulatedAnnotator:
         else:
             choice = "a" if chance < self.preference(difference) else "b"
         return Comparison(low.id, high.id, choice, "a" if low == item.texts[0] else "b")
+
+    def _marks(self, text: Text) -> Marks:
+        references = self.references.get(text.prompt)
+        if not references:
+            raise ValueError(f"text {text.id} has no reference to mark its words by")
+        words = list(re.finditer(r"\S+", text.text))
+        written = [word.group() for word in words]
+        compared = [SequenceMatcher(None, written, reference.split(), autojunk=False) for reference in references]
+        blocks = max(compared, key=SequenceMatcher.ratio).get_matching_blocks()
+        right = {i for block in blocks for i in range(block.a, block.a + block.size)}
+        spans = []
+        for i, word in enumerate(words):
+            errs = self._chances(f"marks {text.digest} {i}")[0] < self.error
+            spans.append(Span(*word.span(), "good" if (i in right) != errs else "bad"))
+        return Marks(text.id, tuple(spans))
+
+    def _chances(self, of: str) -> tuple[float, float]:
+        """Two numbers in [0, 1) that look drawn, always the same for the same words."""
+        digest = hashlib.sha256(f"{self.name} {of}".encode()).digest()
+        first, second = ((int.from_bytes(digest[at : at + 8], "big") >> 11) / 2**53 for at in (0, 8))
+        return first, second
 
     def annotate(
         self,
@@ -140,6 +168,7 @@ class SimulateArgs:
 
 
 def simulate(args: SimulateArgs) -> None:
+    one_of("kind that can be simulated without references", args.kind, ("comparison", "rating"))
     whole_number("count", args.count, 1)
     annotator = SimulatedAnnotator(args.error, args.temperature, args.tie, args.seed)
     bar = tqdm(total=args.count, unit="judgement", disable=not args.progress)

@@ -141,7 +141,10 @@ class _Followed:
         outputs = self.cache.begin(rows, windows, columns)
         if self.network.text_begins is None:
             return self.network.of(outputs)
-        _, self.sums[rows] = self.network.read(windows, torch.arange(len(rows), device=rows.device), columns)
+        self.sums[rows], written = 0.0, columns >= self.network.text_begins
+        if written.any():  # a text that has just begun has no likelihood that would have to be read
+            own = torch.arange(int(written.sum()), device=rows.device)
+            _, self.sums[rows[written]] = self.network.read(windows[written], own, columns[written])
         self.next[rows] = self.network.next_tokens(outputs)
         return self.network.of(outputs, self.sums[rows])
 

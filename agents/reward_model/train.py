@@ -67,7 +67,7 @@ class RewardArgs:
     members: int = 3
     """Networks of the ensemble, each of another seed, trained on a bootstrap sample."""
     epochs: int = 20
-    """At most: a member stops when it gets worse on what it did not draw."""
+    """At most: a member stops when it gets worse on what it did not draw. 0: it stays as it begins."""
     batch: int = 32
     """Judgements of a step."""
     learning_rate: float = 1e-3
@@ -187,7 +187,7 @@ def _scale(member: ScoreNetwork, judged: Judged) -> tuple[float, float]:
 
 
 def _check(args: RewardArgs) -> None:
-    for name, least in (("members", 1), ("epochs", 1), ("batch", 1), ("halvings", 0), ("seed", 0), ("threads", 1)):
+    for name, least in (("members", 1), ("epochs", 0), ("batch", 1), ("halvings", 0), ("seed", 0), ("threads", 1)):
         whole_number(name, getattr(args, name), least)
     number("learning_rate", args.learning_rate, above=0.0)
     number("weight_decay", args.weight_decay, low=0.0)

@@ -42,7 +42,7 @@ class Redistribution:
         env: has a ``prompt_length``, and pays ``env.state.reward``.
 
     Raises:
-        ValueError: "reward_attention", and the reward pays no learned metric, or several.
+        ValueError: "reward_attention", and the reward pays no learned metric, or several; a network without attention.
     """
 
     def __init__(self, how: str, share: float, policy: Policy, env):
@@ -52,6 +52,13 @@ class Redistribution:
             self.attention = of_policy(policy)
         elif how == "reward_attention":
             self.attention = of_reward_model(env.state.reward, env.prompt_length)
+        if self.attention is not None:
+            window = torch.full((1, 2 + env.prompt_length), policy.vocabulary_size, device=policy.device)
+            window[0, -1] = 0  # a text of one token
+            try:
+                self.attention(window, torch.tensor([1 + env.prompt_length], device=policy.device))
+            except ValueError as error:
+                raise ValueError(f"redistribute={how}: {error}") from error
 
     def __call__(self, batch: Batch, generator: torch.Generator) -> Tensor:
         """What the tokens of whole texts are paid: float (M,). ``generator``, on the CPU, shuffles."""
@@ -113,9 +120,6 @@ def by_attention(attention: Attention, batch: Batch, texts: int = 256) -> Tensor
 
     Args:
         batch: of whole texts; ``texts`` are read at a time.
-
-    Raises:
-        ValueError: the network has no attention.
     """
     last = torch.zeros(len(batch.windows), dtype=torch.long, device=batch.columns.device)
     last.scatter_reduce_(0, batch.parts, 1 + batch.columns, "amax")  # the columns of the last tokens

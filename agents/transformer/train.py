@@ -25,6 +25,7 @@ from agents.transformer.distributed import World, joined, rows_of
 from agents.transformer.networks import SIZES, describe, folder_of, make_policy
 from agents.transformer.policy import Policy
 from agents.transformer.pretrain import pretrain
+from agents.transformer.redistribution import Redistribution
 from agents.transformer.settings import IDENTITY, TrainArgs, resolve, resolve_device
 from agents.transformer.trainer import Trainer
 
@@ -42,7 +43,8 @@ def train(args: TrainArgs) -> Result:
     Raises:
         ValueError: a setting that cannot be; a reward with another gamma; no GPU where one is asked for; a folder that
             has another run, or (resume) a run with other settings, which are named, or of another number of processes;
-            rows that do not make whole groups on every process; fewer GPUs than processes.
+            rows that do not make whole groups on every process; fewer GPUs than processes; redistribution by the
+            attention of a network that has none.
         ConnectionError: another process has failed.
         TypeError: a setting that is no JSON value.
         FloatingPointError: a loss that is no finite number; the last checkpoint, which is named, stays.
@@ -85,6 +87,8 @@ def _train(args: TrainArgs, settings: dict[str, Any], world: World, device: torc
     resuming = world.once(lambda: args.resume and (folder / "last.pt").exists())
     if args.init is not None and not resuming:
         load_into(policy, args.init, config)
+    if args.redistribute is not None:
+        Redistribution(args.redistribute, args.redistribute_share, policy, env)  # raises, before there is a folder
     world.once(lambda: _open(args, folder, config, resuming))
     if world.rank:  # dropout of its own
         torch.manual_seed(args.seed + (world.rank << 32))

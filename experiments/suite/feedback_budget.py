@@ -1,8 +1,9 @@
 """How many judgements does a reward model need until a policy that is paid by it writes better texts?
 
 Spelling correction, with the warm start and the PPO of `overoptimisation` (`kl`), half as long, and reward models of
-one member. A simulated annotator errs in one judgement of ten: 50 to 5,000 comparisons, or, in the other panel, twice
-as many ratings from 1 to 5: as many texts are read for them.
+one member. A simulated annotator errs in one judgement of ten: 50 to 5,000 comparisons, or, in the other panels, twice
+as many ratings from 1 to 5, or twice as many texts whose words are all marked as good or bad by the reference (one word
+in ten the other way round): as many texts are read for them.
 
 Hypothesis: the last greedy true score is better after 5,000 comparisons than after 50.
 
@@ -10,7 +11,8 @@ Controls: the warm start (50 judgements teach little; what its likelihood alone 
 records of the `judged` arms have the reward models' held-out accuracy, and the Bayes limit of the annotator.
 
 Refuted where the interval of 5,000 - 50 (last greedy true score, paired by seed) lies below 0. That comparisons are
-worth more than ratings, or less, is exploratory: a rating by fifths of the score says more than most people can.
+worth more than ratings or marks, or less, is exploratory: a rating by fifths of the score says more than most people
+can, and marks know the reference.
 """
 
 from experiments import scores
@@ -21,10 +23,14 @@ TAGS = ("transformer", "feedback")
 BUDGET = 60_000
 SEEDS = 10
 SIZES = (50, 500, 5000)
-KINDS = {"comparisons": ("comparison", 1), "ratings": ("rating", 2)}  # judgements for the texts of one comparison
-JUDGED = {**overoptimisation.SETTINGS["judged"], "members": 1}
-LEARNED = {**overoptimisation.SETTINGS["kl"], "steps": BUDGET, "evaluations": 3}
-SETTINGS = {"warm_start": overoptimisation.SETTINGS["warm_start"]}
+KINDS = {  # judgements for the texts of one comparison
+    "comparisons": ("comparison", 1),
+    "ratings": ("rating", 2),
+    "spans": ("marks", 2),
+}
+JUDGED = {**overoptimisation.SETTINGS["spelling/judged"], "init": "warm_start", "members": 1}
+LEARNED = {**overoptimisation.SETTINGS["spelling/kl"], "steps": BUDGET, "evaluations": 3}
+SETTINGS = {"warm_start": overoptimisation.SETTINGS["spelling/warm_start"]}
 for _panel, (_kind, _count) in KINDS.items():
     for _size in SIZES:
         _judged = f"{_panel}/judged_{_size}"

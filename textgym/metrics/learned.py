@@ -152,7 +152,11 @@ class _Followed(BatchProgress):
         at = np.arange(len(step.rows)) if step.illegal is None else np.flatnonzero(~step.illegal)
         values, before = np.zeros(len(step.rows)), self.lengths.copy()
         self.lengths[:] = -1
-        goes_on = before[step.rows[at]] == step.lengths[at] - 1
+        begins, goes_on = step.lengths[at] == 1, before[step.rows[at]] == step.lengths[at] - 1
+        if len(first := at[begins & ~goes_on]):  # its prompt is read here, its token with those of the others
+            prompts = self.metric.windows(step, first)[:, : self.metric.scorer.prompt_length]
+            self.followed.begin(step.rows[first], prompts, np.zeros(len(first), np.int64))
+        goes_on |= begins
         if len(old := at[goes_on]):
             read = self.followed.append(step.rows[old], step.actions[old], step.lengths[old])
             values[old] = self.metric.combined(read)
