@@ -57,13 +57,34 @@ def single(metric: str) -> tuple[Callable, Callable]:
     return stepper(env, None), stepper(reference, None)
 
 
-def vector(metric: str, n: int, copy: bool = True) -> tuple[Callable, Callable]:
+def vector_envs(metric: str, n: int, copy: bool = True) -> tuple[textgym.TextGenVectorEnv, SyncVectorEnv]:
     recipe = textgym.make_metric(metric)
     env = textgym.TextGenVectorEnv(TASK, n, reward=f"delta:{metric}", autoreset_mode="SameStep", copy=copy)
     reference = SyncVectorEnv([lambda: ReferenceEnv(TASK, recipe)] * n, autoreset_mode="SameStep")
     env.reset(seed=0)
     reference.reset(seed=0)
+    return env, reference
+
+
+def vector(metric: str, n: int, copy: bool = True) -> tuple[Callable, Callable]:
+    env, reference = vector_envs(metric, n, copy)
     return stepper(env, n), stepper(reference, n)
+
+
+def without_ends(metric: str, n: int, rounds: int) -> Ratio:
+    """Tokens 2-60 of texts none of which ends: steps without reports of ends and without new episodes."""
+    envs = vector_envs(metric, n)
+    actions = np.random.default_rng(0).integers(0, TASK.vocabulary.size - 1, (60, n))  # no EOS
+    times = np.empty((rounds, 2))
+    for r in range(rounds):
+        for i, env in enumerate(envs):
+            env.reset(seed=r)
+            env.step(actions[0])
+            start = time.perf_counter()
+            for action in actions[1:]:
+                env.step(action)
+            times[r, i] = (time.perf_counter() - start) / 59
+    return Ratio(float(np.median(times[:, 0])), float(np.median(times[:, 1])), times[:, 1] / times[:, 0])
 
 
 def sb3(metric: str, n: int) -> tuple[Callable, Callable]:
@@ -136,6 +157,9 @@ def main() -> None:
         add(f"TextGenEnv against the reference env, {metric}", 1, single, metric)
         for n in rows:
             add(f"vector env, {n} rows, against SyncVectorEnv, {metric}", n, vector, metric, n)
+            going_on = f"vector env, {n} rows, steps in which no episode ends, {metric}"
+            passes = budget["rounds"]
+            jobs.append((going_on, n, lambda metric=metric, n=n, passes=passes: without_ends(metric, n, passes)))
             add(f"SB3 adapter, {n} rows, against DummyVecEnv, {metric}", n, sb3, metric, n)
         n, passes = rows[1], 1 if args.smoke else 5
         late = f"a token after 960 others against one after few, {n:,} rows, {metric}"
