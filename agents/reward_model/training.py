@@ -13,7 +13,7 @@ from torch import Tensor
 from agents.reward_model.judged import Judged
 from agents.reward_model.losses import comparison_loss, marks_loss, rating_loss
 from agents.reward_model.network import ScoreNetwork
-from agents.transformer.descent import descend
+from agents.descent import descend
 
 
 @dataclass(frozen=True)

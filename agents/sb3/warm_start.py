@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -10,9 +11,9 @@ import gymnasium as gym
 import numpy as np
 import torch
 from gymnasium.vector import AutoresetMode
-from torch.nn.utils import clip_grad_norm_
 
 from agents.baselines import Reference
+from agents.descent import descend
 
 
 class TeacherForcing:
@@ -87,6 +88,9 @@ def warm_start(
 
     Returns:
         The mean cross-entropy of every update's batch, before that update.
+
+    Raises:
+        FloatingPointError: a cross-entropy that is no finite number.
     """
     source = TeacherForcing(id, references, seed, **env_kwargs)
     optimizer = torch.optim.Adam(model.policy.parameters(), learning_rate)
@@ -98,11 +102,7 @@ def warm_start(
         observations, actions, masks = source.batch(source.env.task.budget)
         legal = torch.as_tensor(masks[np.arange(len(actions)), actions], device=model.device)
         loss = -log_likelihood(model, observations, actions, masks)[legal].mean()
-        optimizer.zero_grad()
-        loss.backward()
-        clip_grad_norm_(model.policy.parameters(), 1.0)
-        optimizer.step()
-        losses.append(loss.item())
+        losses.append(descend(optimizer, model.policy, loss, f"cross-entropy of update {update}", 1.0))
         if progress is not None:
             progress(losses[-1])
     model.policy.set_training_mode(False)
@@ -133,9 +133,7 @@ def warm_start_critic(model, steps: int, *, learning_rate: float = 3e-3, epochs:
         for _ in range(epochs):
             for batch in buffer.get(256):
                 loss = (model.policy.predict_values(batch.observations).flatten() - batch.returns).square().mean()
-                optimizer.zero_grad()
-                loss.backward()
-                optimizer.step()
+                descend(optimizer, model.policy.value_net, loss, "loss of the values", math.inf)
     buffer.gae_lambda = gae_lambda
     model.policy.optimizer.zero_grad()
     return float(explained)

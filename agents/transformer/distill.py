@@ -26,7 +26,7 @@ from agents.files import write_json
 from agents.runs import Result, claim, clear, report
 from agents.transformer.batch import places
 from agents.transformer.checkpoints import Checkpoints, load_policy
-from agents.transformer.descent import descend
+from agents.descent import descend
 from agents.transformer.networks import check_network, describe, folder_of, make_policy
 from agents.transformer.policy import Policy
 from agents.transformer.pretrain import reference_windows, text_columns

@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from agents.transformer.descent import descend
+from agents.descent import descend
 from agents.transformer.policy import Policy, windows
 from agents.transformer.schedules import learning_rate
 from textgym.arrays import put_ragged
