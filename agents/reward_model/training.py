@@ -10,10 +10,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from agents.descent import descend
 from agents.reward_model.judged import Judged
 from agents.reward_model.losses import comparison_loss, marks_loss, rating_loss
 from agents.reward_model.network import ScoreNetwork
-from agents.descent import descend
 
 
 @dataclass(frozen=True)

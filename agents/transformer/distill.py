@@ -22,11 +22,11 @@ from torch import Tensor
 from tqdm import tqdm
 
 from agents.cli import command_line
+from agents.descent import descend
 from agents.files import write_json
 from agents.runs import Result, claim, clear, report
 from agents.transformer.batch import places
 from agents.transformer.checkpoints import Checkpoints, load_policy
-from agents.descent import descend
 from agents.transformer.networks import check_network, describe, folder_of, make_policy
 from agents.transformer.policy import Policy
 from agents.transformer.pretrain import reference_windows, text_columns
