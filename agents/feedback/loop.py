@@ -26,6 +26,7 @@ from textgym.rewards.base import number
 
 POLL = 2.0  # seconds between looks at whether people have judged enough
 EVALUATIONS = 5  # of the policy in a round
+MINIBATCH = 2048  # tokens of a step of the policy
 # flags of the policy's trainer that are the loop's own
 OWN = ("env", "env_kwargs", "reward", "steps", "seed", "network", "init", "pretrain", "eval_episodes")
 OWN += ("folder", "resume", "overwrite", "device", "threads", "progress")
@@ -55,9 +56,9 @@ class LoopArgs:
     """Of the simulated annotator: probability that a preference is turned round."""
     temperature: float = 0.0
     """Of the simulated annotator's Bradley-Terry model, in units of the score."""
-    comparisons: int = 300
+    comparisons: int = 400
     """New ones in every round."""
-    prompts: int = 150
+    prompts: int = 200
     """Prompts to write for in every round."""
     each: int = 4
     """Texts for each prompt."""
@@ -75,16 +76,18 @@ class LoopArgs:
     """Weight of the KL to the warm start, in the reward."""
     kl_target: float | None = None
     """Nats a text to which this weight adapts; by default it is fixed."""
-    pretrain: int = 250
+    pretrain: int = 1000
     """Updates of maximum likelihood that make the warm start."""
-    steps: int = 50_000
+    steps: int = 60_000
     """Tokens that the policy writes in a round, in which it begins at the warm start."""
     critic_start: int = 6_000
     """Of these, tokens that the value head alone is fitted to, before the policy learns."""
-    learning_rate: float = 3e-4
+    learning_rate: float = 1e-3
     """Of the policy."""
+    n_envs: int = 256
+    """Texts that the policy writes at a time, to learn from them together: with few of them it gets worse."""
     policy: Json = None
-    """Other flags of agents.transformer.train, as JSON: '{"n_envs": 128}'."""
+    """Other flags of agents.transformer.train, as JSON: '{"epochs": 1}'."""
     width: int = 64
     """Of the network of policy and reward models; with --init it is the checkpoint's."""
     eval_episodes: int = 200
@@ -169,6 +172,7 @@ class _Loop:
         reward = {"name": args.schedule, "metric": metric}
         kl = {"kl_weight": args.kl_weight, "kl_target": args.kl_target, "kl_in": "reward", "measure_kl": True}
         how = {"critic_start": args.critic_start, "learning_rate": args.learning_rate, "entropy_weight": 0.0}
+        how |= {"n_envs": args.n_envs, "minibatch": MINIBATCH}
         how |= {"eval_every": max(1, args.steps // EVALUATIONS), **kl, **(args.policy or {})}
         self._train(f"{n}/policy", steps=args.steps, init=self.start, reward=reward, **how)
         self.bar.update()
@@ -278,8 +282,8 @@ def _draw(rows: list[dict[str, Any]], path: Path) -> None:
 
 def _resolve(args: LoopArgs) -> dict[str, Any]:
     """The settings as JSON values."""
-    least = {"rounds": 1, "comparisons": 1, "prompts": 1, "each": 2, "members": 1, "epochs": 1, "pretrain": 1}
-    for name, low in {**least, "steps": 1, "width": 1, "eval_episodes": 1, "seed": 0, "threads": 1}.items():
+    at_least_1 = ("rounds", "comparisons", "prompts", "members", "epochs", "pretrain", "steps", "n_envs", "width")
+    for name, low in {**dict.fromkeys((*at_least_1, "eval_episodes", "threads"), 1), "each": 2, "seed": 0}.items():
         whole_number(name, getattr(args, name), low)
     number("kl_weight", args.kl_weight, low=0.0)
     number("learning_rate", args.learning_rate, above=0.0)
