@@ -97,5 +97,5 @@ def test_a_loop_of_the_size_in_its_defaults_goes_on_after_it_was_killed(tmp_path
         process.wait()
     subprocess.run([*command, "--resume"], cwd=ROOT, check=True)
     rows = json.loads((tmp_path / "loop" / "rounds.json").read_text())
-    assert [row["judgements"] for row in rows] == [0, 400, 800]
+    assert [row["judgements"] for row in rows] == [0, 600, 1200]
     assert rows[1]["learned"] > 0.5  # what the policy was paid it found, whatever it is worth

@@ -38,7 +38,7 @@ class LoopArgs:
     """Learn a policy from judgements alone. The true score is only looked at: nothing is trained or chosen by it (but a
     simulated annotator judges by it)."""
 
-    env: str = "textgym/Sentiment-v0"
+    env: str = "textgym/Spelling-v0"
     """The environment's id, with or without textgym/."""
     env_kwargs: Json = None
     """Its keywords, as JSON."""
@@ -56,35 +56,35 @@ class LoopArgs:
     """Of the simulated annotator: probability that a preference is turned round."""
     temperature: float = 0.0
     """Of the simulated annotator's Bradley-Terry model, in units of the score."""
-    comparisons: int = 400
+    comparisons: int = 600
     """New ones in every round."""
-    prompts: int = 200
+    prompts: int = 300
     """Prompts to write for in every round."""
     each: int = 4
     """Texts for each prompt."""
     members: int = 3
     """Reward models of the ensemble."""
-    epochs: int = 6
+    epochs: int = 4
     """Of each, at most."""
     reward_learning_rate: float = 3e-4
     """Of the reward models, which begin as the warm start."""
-    schedule: str = "delta"
-    """How the learned reward is paid: delta, terminal, ..."""
+    schedule: str = "terminal"
+    """How the learned reward is paid: terminal, delta, ..."""
     penalty: float = 0.0
     """Standard deviations of the ensemble that are taken off the reward."""
     kl_weight: float = 0.05
     """Weight of the KL to the warm start, in the reward."""
     kl_target: float | None = None
     """Nats a text to which this weight adapts; by default it is fixed."""
-    pretrain: int = 1000
+    pretrain: int = 2000
     """Updates of maximum likelihood that make the warm start."""
-    steps: int = 60_000
+    steps: int = 80_000
     """Tokens that the policy writes in a round, in which it begins at the warm start."""
-    critic_start: int = 6_000
+    critic_start: int = 8_000
     """Of these, tokens that the value head alone is fitted to, before the policy learns."""
-    learning_rate: float = 1e-3
+    learning_rate: float = 3e-4
     """Of the policy."""
-    n_envs: int = 256
+    n_envs: int = 512
     """Texts that the policy writes at a time, to learn from them together: with few of them it gets worse."""
     policy: Json = None
     """Other flags of agents.transformer.train, as JSON: '{"epochs": 1}'."""
