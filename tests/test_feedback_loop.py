@@ -20,7 +20,7 @@ from agents.feedback.loop import LoopArgs, loop  # noqa: E402
 
 TINY = {"env": "Copy-v0", "env_kwargs": {"length": 3}, "rounds": 2, "comparisons": 30, "prompts": 20, "each": 3}
 TINY |= {"members": 2, "epochs": 1, "pretrain": 3, "steps": 300, "critic_start": 50, "width": 32}
-TINY |= {"eval_episodes": 10, "progress": False}
+TINY |= {"n_envs": 64, "eval_episodes": 10, "progress": False}
 
 
 class Stopped(BaseException):
@@ -97,5 +97,5 @@ def test_a_loop_of_the_size_in_its_defaults_goes_on_after_it_was_killed(tmp_path
         process.wait()
     subprocess.run([*command, "--resume"], cwd=ROOT, check=True)
     rows = json.loads((tmp_path / "loop" / "rounds.json").read_text())
-    assert [row["judgements"] for row in rows] == [0, 300, 600]
+    assert [row["judgements"] for row in rows] == [0, 600, 1200]
     assert rows[1]["learned"] > 0.5  # what the policy was paid it found, whatever it is worth

@@ -26,6 +26,7 @@ from textgym.rewards.base import number
 
 POLL = 2.0  # seconds between looks at whether people have judged enough
 EVALUATIONS = 5  # of the policy in a round
+MINIBATCH = 2048  # tokens of a step of the policy
 # flags of the policy's trainer that are the loop's own
 OWN = ("env", "env_kwargs", "reward", "steps", "seed", "network", "init", "pretrain", "eval_episodes")
 OWN += ("folder", "resume", "overwrite", "device", "threads", "progress")
@@ -37,7 +38,7 @@ class LoopArgs:
     """Learn a policy from judgements alone. The true score is only looked at: nothing is trained or chosen by it (but a
     simulated annotator judges by it)."""
 
-    env: str = "textgym/Sentiment-v0"
+    env: str = "textgym/Spelling-v0"
     """The environment's id, with or without textgym/."""
     env_kwargs: Json = None
     """Its keywords, as JSON."""
@@ -55,36 +56,38 @@ class LoopArgs:
     """Of the simulated annotator: probability that a preference is turned round."""
     temperature: float = 0.0
     """Of the simulated annotator's Bradley-Terry model, in units of the score."""
-    comparisons: int = 300
+    comparisons: int = 600
     """New ones in every round."""
-    prompts: int = 150
+    prompts: int = 300
     """Prompts to write for in every round."""
     each: int = 4
     """Texts for each prompt."""
     members: int = 3
     """Reward models of the ensemble."""
-    epochs: int = 6
+    epochs: int = 4
     """Of each, at most."""
     reward_learning_rate: float = 3e-4
     """Of the reward models, which begin as the warm start."""
-    schedule: str = "delta"
-    """How the learned reward is paid: delta, terminal, ..."""
+    schedule: str = "terminal"
+    """How the learned reward is paid: terminal, delta, ..."""
     penalty: float = 0.0
     """Standard deviations of the ensemble that are taken off the reward."""
     kl_weight: float = 0.05
     """Weight of the KL to the warm start, in the reward."""
     kl_target: float | None = None
     """Nats a text to which this weight adapts; by default it is fixed."""
-    pretrain: int = 250
+    pretrain: int = 2000
     """Updates of maximum likelihood that make the warm start."""
-    steps: int = 50_000
+    steps: int = 80_000
     """Tokens that the policy writes in a round, in which it begins at the warm start."""
-    critic_start: int = 6_000
+    critic_start: int = 8_000
     """Of these, tokens that the value head alone is fitted to, before the policy learns."""
     learning_rate: float = 3e-4
     """Of the policy."""
+    n_envs: int = 512
+    """Texts that the policy writes at a time, to learn from them together: with few of them it gets worse."""
     policy: Json = None
-    """Other flags of agents.transformer.train, as JSON: '{"n_envs": 128}'."""
+    """Other flags of agents.transformer.train, as JSON: '{"epochs": 1}'."""
     width: int = 64
     """Of the network of policy and reward models; with --init it is the checkpoint's."""
     eval_episodes: int = 200
@@ -169,6 +172,7 @@ class _Loop:
         reward = {"name": args.schedule, "metric": metric}
         kl = {"kl_weight": args.kl_weight, "kl_target": args.kl_target, "kl_in": "reward", "measure_kl": True}
         how = {"critic_start": args.critic_start, "learning_rate": args.learning_rate, "entropy_weight": 0.0}
+        how |= {"n_envs": args.n_envs, "minibatch": MINIBATCH}
         how |= {"eval_every": max(1, args.steps // EVALUATIONS), **kl, **(args.policy or {})}
         self._train(f"{n}/policy", steps=args.steps, init=self.start, reward=reward, **how)
         self.bar.update()
@@ -278,8 +282,8 @@ def _draw(rows: list[dict[str, Any]], path: Path) -> None:
 
 def _resolve(args: LoopArgs) -> dict[str, Any]:
     """The settings as JSON values."""
-    least = {"rounds": 1, "comparisons": 1, "prompts": 1, "each": 2, "members": 1, "epochs": 1, "pretrain": 1}
-    for name, low in {**least, "steps": 1, "width": 1, "eval_episodes": 1, "seed": 0, "threads": 1}.items():
+    at_least_1 = ("rounds", "comparisons", "prompts", "members", "epochs", "pretrain", "steps", "n_envs", "width")
+    for name, low in {**dict.fromkeys((*at_least_1, "eval_episodes", "threads"), 1), "each": 2, "seed": 0}.items():
         whole_number(name, getattr(args, name), low)
     number("kl_weight", args.kl_weight, low=0.0)
     number("learning_rate", args.learning_rate, above=0.0)

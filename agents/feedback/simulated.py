@@ -42,7 +42,7 @@ class SimulatedAnnotator:
     temperature: float = 0.0
     tie: float = 0.0
     seed: int = 0
-    references: Mapping[str, Sequence[str]] = field(default_factory=dict, repr=False)
+    references: Mapping[str, Sequence[str]] = field(default_factory=dict, repr=False, hash=False)
 
     def __post_init__(self):
         if not 0 <= self.error <= 0.5:

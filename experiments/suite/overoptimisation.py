@@ -15,8 +15,8 @@ paid by the reward model as it begins, which says what the warm start finds like
 accuracy is in `unjudged`); the true score paid (`true`), which is as good as the reward can be. The record of `judged`
 has the reward model's held-out accuracy, and the Bayes limit.
 
-Judged by the likeliest text in Spelling, in Sentiment by sampled ones: few likeliest texts stand there for all prompts,
-and on seed 0 their score went up and down between 0.87 and 0.98 while the likelihood of 1,000 to 2,000 updates rose.
+Judged by the likeliest text in Spelling, in Sentiment by sampled ones: the likeliest often says a sentence twice there,
+which those that are judged seldom do, and on seed 0 it scored 0.87 to 0.98, up and down, in 500 to 2,000 updates.
 Refuted where the interval of kl - none (last true score, each seed: the mean of both panels) lies below 0; where it
 holds 0, no over-optimisation was shown.
 
