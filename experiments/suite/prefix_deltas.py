@@ -15,11 +15,14 @@ Controls: copying the prompt; the warm start; as many tokens of likelihood train
 
 Refuted where the interval of optimistic - more_likelihood (last greedy character error rate, each seed: the mean of the
 four panels) lies above 0. Error rates are 1 - character accuracy: above 100 % they count as 100 %. Networks and budget
-are far smaller than the paper's: its numbers are not to be expected, their order is.
+are far smaller than the paper's: its numbers are not to be expected, their order is. The warm start has converged: on
+seed 0, which is none of these runs, its error rate (30 characters, 5 in 10) had been flat for a half of its updates. An
+update has about 6,000 tokens in windows of either length: twice as many texts gained half as much there.
 """
 
 from experiments import designs, scores
 from experiments.registry import Comparison
+from experiments.suite.warm_start_and_reward import TRAINER
 
 TAGS = ("transformer", "published")
 BUDGET = 200_000
@@ -37,23 +40,17 @@ SETTINGS = {
         "textgym/Spelling-v0",
         REWARDS,
         budget=BUDGET,
-        updates=600,
+        updates=1500,
         eval_episodes=300,
-        network={"layers": 2, "width": 128},
-        trainer={
-            "algo": "ppo", "gamma": 1.0, "lam": 0.95, "learning_rate": 1e-4, "minibatch": 512, "entropy_weight": 0.0,
-            "n_envs": 128, "critic_start": 8000, "evaluations": 6,
-        },
+        network={"layers": 2, "width": 64},
+        trainer={**TRAINER, "n_envs": {10: 512, 30: 256}[length], "evaluations": 6},
         env_kwargs={"length": length, "corruption": corruption},
         panel=f"{length} characters, {corruption}",
     ).items()
     if not arm.endswith("tuned_temperature")  # the likeliest text is judged
 }  # fmt: skip
-_SECONDS = {"copy_prompt": 2, "warm_start": 40, "more_likelihood": 20, "terminal": 60, "delta": 60, "optimistic": 60}
-SECONDS = {
-    arm: _SECONDS[arm.rpartition("/")[2]] * (1.5 if settings["env_kwargs"]["length"] == 30 else 1)
-    for arm, settings in SETTINGS.items()
-}
+SECONDS = {"copy_prompt": 1, "more_likelihood": 20, **dict.fromkeys(REWARDS, 35)}
+SECONDS |= {arm: 125 if arm.startswith("30") else 45 for arm in SETTINGS if arm.endswith("/warm_start")}
 SMOKE = designs.SMOKE
 PRIMARY = Comparison("optimistic", "more_likelihood", expect="less")
 
