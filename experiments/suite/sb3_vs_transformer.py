@@ -3,7 +3,8 @@
 Copy (5 letters of 8), from nothing, paid as it changes (Delta). Panel `same`: one network (a decoder of 1 layer and
 width 64, with heads of its own), from the same weights, with the same PPO settings on the same number of tokens. A
 single update is the same to rounding, which is tested; over a run the draws differ, and minibatches are whole texts in
-one, single tokens in the other. Panel `own`: each with settings of its own, those of SB3 being hyperparams.yml's.
+one, single tokens in the other. Panel `own`: each with settings of its own, those of SB3 being hyperparams.yml's, and
+learning rate (SB3's does not fall) and lambda of GAE the best of as many trials for both (--tune N).
 
 Hypothesis: in `same` the curves over the tokens are equal: the mean heights of the curves of greedy true scores differ
 by less than 0.05 in the mean over seeds, a margin stated before any of these runs. Only the time differs.
@@ -17,6 +18,7 @@ reaches beyond on one side.
 
 from experiments import designs, scores
 from experiments.registry import Comparison
+from experiments.search import LogUniform
 
 TAGS = ("sb3", "transformer", "published")
 BUDGET = 30_720
@@ -38,6 +40,11 @@ SETTINGS = {
     "same/transformer": SAME,
     "own/sb3": {"agent": "sb3", "algo": "ppo", **SEEN, "reward": "delta", "steps": BUDGET},
     "own/transformer": OWN,
+}
+RATES, LAMBDAS = LogUniform(3e-4, 5e-3), [0.9, 0.95, 1.0]
+SEARCH = {
+    "own/sb3": {"hyperparams.learning_rate": RATES, "hyperparams.gae_lambda": LAMBDAS},
+    "own/transformer": {"learning_rate": RATES, "lam": LAMBDAS},
 }
 SECONDS = {"same/random": 2, "same/sb3": 25, "same/transformer": 12, "own/sb3": 18, "own/transformer": 8}
 SMOKE = {**designs.SMOKE, "experiments.twins:sb3": {**designs.SMALL, "steps": 256, "n_envs": 8}}
