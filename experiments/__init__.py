@@ -11,8 +11,8 @@ would refute it), ``TAGS``, ``BUDGET`` (tokens a run), ``SEEDS``, ``SETTINGS`` (
 ``SECONDS`` (of one core, by arm), ``SMOKE`` (settings by agent that make it tiny), ``PRIMARY`` (the one comparison
 declared beforehand) and ``score(runs)`` (the number that each run is judged by). Of an arm's settings, ``agent`` names
 a function of ``arms.py`` or a "module:function", ``init`` the arm from whose checkpoint of the same seed it starts; the
-rest are its arguments. A run is (experiment, arm, seed) and leaves one record, whole or not at all: ``records.py``. What
-has the same settings and seed elsewhere is made once, and has a record in each place: ``same.py``.
+rest are its arguments. A run is (experiment, arm, seed) and leaves one record, whole or not at all: ``records.py``.
+What has the same settings and seed elsewhere is made once, and has a record in each place: ``same.py``.
 
 It may have ``SEARCH`` (arm -> flag -> list of values or ``search.LogUniform``): with ``--tune N`` each of these arms
 has N trials, of which that with the highest score says how its runs are made (``tuning.py``); and ``QUICK`` (its panels
