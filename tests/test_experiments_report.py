@@ -39,7 +39,7 @@ def test_a_report_is_made_again_from_records_alone_to_the_last_byte(reported, tm
     os.symlink(folder / "records", tmp_path / "records")
     report.write([experiment], tmp_path)
     files = [p.relative_to(folder) for p in [*folder.glob("report.*"), *folder.glob("figures/*")]]
-    assert len(files) == 6
+    assert len(files) == 8
     for file in files:
         assert (tmp_path / file).read_bytes() == (folder / file).read_bytes(), file
 
@@ -50,7 +50,7 @@ def test_every_record_is_named_and_the_page_needs_nothing_else(reported):
     for each in experiment.runs():
         for written in (page, text):
             assert f"{each.name}.jsonl.gz: id {each.id}" in written
-    assert page.count("<svg") == 2
+    assert page.count("<svg") == 3
     assert not re.search(r"""(src|href)=["'](?!#)""", page.replace('xlink:href="#', ""))
     ids = re.findall(r'id="([^"]+)"', page)
     assert len(ids) == len(set(ids))
