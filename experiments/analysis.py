@@ -87,7 +87,10 @@ class Analysis:
         tokens = runs[0].tokens
         values = np.array([np.interp(tokens, run.tokens, run.curve(column)) for run in runs])  # (n, E)
         drawn = self._rng("curve", arm, column).integers(0, len(runs), (500, len(runs)))
-        low, high = np.nanquantile(statistics.iqm(values[drawn], axis=1), [0.025, 0.975], axis=0)
+        known = ~np.isnan(values).all(0)  # of some columns the first evaluation has nothing
+        low, high = np.full((2, len(tokens)), np.nan)
+        ends = np.nanquantile(statistics.iqm(values[drawn][..., known], axis=1), [0.025, 0.975], axis=0)
+        low[known], high[known] = ends
         return tokens, statistics.iqm(values, axis=0), low, high
 
     def difference(self, arm: str, control: str, panel: str | None = None) -> Difference | None:

@@ -19,7 +19,7 @@ from experiments import scores
 from experiments.registry import Comparison
 from experiments.suite import overoptimisation
 
-TAGS = ("transformer", "feedback")
+TAGS = ("transformer", "feedback", "published")
 BUDGET = 60_000
 SEEDS = 10
 SIZES = (50, 500, 5000)

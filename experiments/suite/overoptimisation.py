@@ -34,7 +34,7 @@ from experiments.registry import Comparison
 from experiments.suite.warm_start_and_reward import SETTINGS as SETTINGS_OF_START
 from experiments.suite.warm_start_and_reward import TRAINER
 
-TAGS = ("transformer", "feedback")
+TAGS = ("transformer", "feedback", "published")
 BUDGET = 120_000
 SEEDS = 10
 STARTS = {
