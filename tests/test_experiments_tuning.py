@@ -272,7 +272,7 @@ def test_the_projection_has_trials_and_runs_and_the_folder_remembers(run, tmp_pa
 
 
 def test_what_cannot_be_tuned_is_refused():
-    with pytest.raises(ValueError, match="hacking has no SEARCH; dense_vs_sparse, mine have"):
+    with pytest.raises(ValueError, match="hacking has no SEARCH; dense_vs_sparse, mine, sb3_vs_transformer have"):
         select("hacking", trials=3)
     with pytest.raises(ValueError, match="of theory, none has a SEARCH"):
         select("theory", trials=3)
