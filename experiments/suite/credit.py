@@ -53,7 +53,7 @@ SETTINGS = {
         for arm, reward in REWARDS.items()
     },
 }  # fmt: skip
-SECONDS = {arm: 120 if arm == "halves" else 5 if settings["fit"] else 1 for arm, settings in SETTINGS.items()}
+SECONDS = {arm: 90 if arm == "halves" else 5 if settings["fit"] else 1 for arm, settings in SETTINGS.items()}
 SMOKE = {
     f"{THIS}:truth": {"texts": 4, "copies": 2, "eval_episodes": 8, "updates": 2, "layers": 1, "width": 16},
     f"{THIS}:measure": {"texts": 4, "fit": 300},

@@ -80,7 +80,7 @@ SETTINGS |= {
     "spelling/start_likelihood": {**SETTINGS["spelling/kl"], "init": "spelling/unjudged"},
 }
 SECONDS = {
-    "spelling/warm_start": 300, "sentiment/warm_start": 50, "tuned_temperature": 10, "spelling/judged": 150,
+    "spelling/warm_start": 300, "sentiment/warm_start": 50, "tuned_temperature": 20, "spelling/judged": 125,
     "sentiment/judged": 55, "unjudged": 60, "true": 45,
     **dict.fromkeys(("none", "kl", "penalty", "kl_and_penalty", "start_likelihood"), 75),
     "sentiment/true": 45, "sentiment/none": 55, "sentiment/kl": 55,

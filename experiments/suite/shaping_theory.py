@@ -38,7 +38,7 @@ SETTINGS = {
     for panel, (gamma, lam) in PANELS.items()
     for arm, reward in REWARDS.items()
 }  # fmt: skip
-SECONDS = dict.fromkeys(SETTINGS, 30)
+SECONDS = dict.fromkeys(SETTINGS, 25)
 SMOKE = designs.SMOKE
 PRIMARY = Comparison("potential", "terminal", panel="lambda 0.5")
 COLUMNS = {"success": "success, greedy", "greedy": "characters in place, greedy"}
