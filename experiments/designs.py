@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+TEMPERATURES = [0.1, 0.2, 0.4, 0.6, 0.8, 1.0]  # that a start is sampled at, to choose the best
+
 
 def from_one_warm_start(
     env: str,
@@ -34,11 +36,10 @@ def from_one_warm_start(
     start = f"{panel}/warm_start" if panel else "warm_start"
     of_likelihood = {"agent": "likelihood", "batch": 64, **seen, **network}
     reinforced = {"agent": "transformer", "init": start, "steps": budget, **seen, **network, **trainer}
-    temperatures = [0.1, 0.2, 0.4, 0.6, 0.8, 1.0]
     arms = {
         "copy_prompt": {"agent": "baseline", "baseline": "copy_prompt", **seen},
         "warm_start": {**of_likelihood, "updates": updates, "rate": 1e-3},
-        "tuned_temperature": {"agent": "temperature", "init": start, "temperatures": temperatures, **seen},
+        "tuned_temperature": {"agent": "temperature", "init": start, "temperatures": TEMPERATURES, **seen},
         "more_likelihood": {**of_likelihood, "init": start, "tokens": budget, "rate": 5e-4},
         **{arm: {**reinforced, "reward": reward} for arm, reward in rewards.items()},
     }

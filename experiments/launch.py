@@ -143,8 +143,7 @@ def _make_all(
 
 def _made_already(folder: Path, run: Run, same: SameRuns, given: dict[str, Any], wanted: bool) -> Made | None:
     """What a run of the same content left, as this run's; None: there is none, or its checkpoint is wanted and gone."""
-    for other in same.recorded(run):
-        record = records.read(records.path_of(folder / "records", other))
+    for other, record in same.recorded(run):
         if not wanted or _start(folder, other):
             checkpoint = _checkpoint(folder, other).read_bytes() if wanted else None
             own = {"experiment": run.experiment, "arm": run.arm, "trial": run.trial, "id": run.id}

@@ -54,9 +54,12 @@ def judged(
         "progress": False,
     }  # one for each of them
     sample(SampleArgs(store, str(start), env_kwargs=env_kwargs, **sampling))
-    task = evaluation_env(env, "train", num_envs=1, **env_kwargs).task
-    episodes = map(task.episode, range(min(sampling["prompts"], len(task))))
-    annotator = SimulatedAnnotator(error, seed=run.seed, references={each.prompt: each.references for each in episodes})
+    references = {}
+    if kind == "marks":
+        task = evaluation_env(env, "train", num_envs=1, **env_kwargs).task
+        episodes = map(task.episode, range(min(sampling["prompts"], len(task))))
+        references = {each.prompt: each.references for each in episodes}
+    annotator = SimulatedAnnotator(error, seed=run.seed, references=references)
     with Store(store) as opened:
         row["judgements"] = annotator.annotate(opened, kind, judgements)
     common = {"seed": run.seed, "halvings": 0, "device": "cpu", "progress": False, "overwrite": True, "init": start}

@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from experiments import records, registry
+from experiments.records import Record
 from experiments.registry import Run
 
 
@@ -29,12 +30,12 @@ class SameRuns:
         for run in (*runs, *(run for name in with_records for run in registry.load(name).runs())):
             self.by_content[run.content][run.id] = run
 
-    def recorded(self, run: Run) -> Iterator[Run]:
-        """The others of its content that have a record."""
+    def recorded(self, run: Run) -> Iterator[tuple[Run, Record]]:
+        """The others of its content that have a record, with it."""
         for other in self.by_content[run.content].values():
             path = records.path_of(self.folder, other)
-            if other.id != run.id and path.exists() and records.read(path).header["id"] == other.id:
-                yield other
+            if other.id != run.id and path.exists() and (record := records.read(path)).header["id"] == other.id:
+                yield other, record
 
     def left(self, runs: Sequence[Run]) -> list[Run]:
         """Those of ``runs`` that are to be made: without a record, each content once."""

@@ -51,7 +51,6 @@ JUDGED = {
 }  # fmt: skip
 PPO = {"steps": BUDGET, **TRAINER, "kl_in": "reward", "measure_kl": True, "evaluations": 6}
 KL = 0.05
-TEMPERATURES = [0.1, 0.2, 0.4, 0.6, 0.8, 1.0]
 
 
 def panel(name: str, start: dict) -> dict[str, dict]:
@@ -62,7 +61,7 @@ def panel(name: str, start: dict) -> dict[str, dict]:
     arms = {
         "warm_start": start,
         "tuned_temperature": {
-            "agent": "temperature", "init": f"{name}/warm_start", "temperatures": TEMPERATURES, **seen,
+            "agent": "temperature", "init": f"{name}/warm_start", "temperatures": designs.TEMPERATURES, **seen,
         },
         "judged": {**JUDGED, "members": MEMBERS[name], "init": f"{name}/warm_start", **seen},
         "true": {"agent": "transformer", "reward": "terminal", **ppo},

@@ -17,7 +17,7 @@ Refuted where the interval of optimistic - more_likelihood (last greedy characte
 four panels) lies above 0. Error rates are 1 - character accuracy: above 100 % they count as 100 %. Networks and budget
 are far smaller than the paper's: its numbers are not to be expected, their order is. The warm start has converged: on
 seed 0, which is none of these runs, its error rate (30 characters, 5 in 10) had been flat for a half of its updates. An
-update has about 6,000 tokens in windows of either length: twice as many texts gained half as much there.
+update has 6,000 to 8,000 tokens in windows of either length: twice as many texts gained half as much there.
 """
 
 from experiments import designs, scores

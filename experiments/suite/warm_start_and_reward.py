@@ -48,8 +48,8 @@ SETTINGS["converged/mixer"] = {**SETTINGS["converged/delta"], "mixer": 2}
 SETTINGS |= _panel("early", REWARDS, 600)
 SECONDS = {
     "copy_prompt": 1, "converged/warm_start": 300, "early/warm_start": 51, "tuned_temperature": 6,
-    "more_likelihood": 29, **dict.fromkeys(("terminal", "delta", "constant"), 75),
-    **dict.fromkeys(("shuffled_time", "shuffled_texts", "mixer"), 75),
+    "more_likelihood": 29,
+    **dict.fromkeys(("terminal", "delta", "constant", "shuffled_time", "shuffled_texts", "mixer"), 75),
 }  # fmt: skip
 SMOKE = designs.SMOKE
 PRIMARY = Comparison("delta", "terminal", panel="converged")
