@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_padded_sequence
@@ -57,7 +59,8 @@ class LSTM(Policy):
 
     def hidden(self, tokens):
         layout = self.layout(tokens)
-        return layout.spread(self.norm(self.lstm(self.embed(layout.tokens))[0]))
+        with exact():
+            return layout.spread(self.norm(self.lstm(self.embed(layout.tokens))[0]))
 
     def heads(self, hidden):
         return F.linear(hidden, self.embedding.weight[:-1]), self.value(hidden).squeeze(-1)
@@ -85,10 +88,19 @@ class States(Cache):
         policy, layout = self.policy, self.policy.layout(tokens)
         sizes = (columns - layout.padding + 1).cpu()
         packed = pack_padded_sequence(policy.embed(layout.tokens), sizes, batch_first=True, enforce_sorted=False)
-        for state, begun in zip(self.states, policy.lstm(packed)[1], strict=True):
-            state[:, rows] = begun
+        with exact():
+            begun = policy.lstm(packed)[1]
+        for state, new in zip(self.states, begun, strict=True):
+            state[:, rows] = new
         return policy.norm(self.states[0][-1, rows])
 
     def append(self, tokens, columns):
-        x, self.states = self.policy.lstm(self.policy.embed(tokens[:, None]), self.states)
+        with exact():
+            x, self.states = self.policy.lstm(self.policy.embed(tokens[:, None]), self.states)
         return self.policy.norm(x[:, 0])
+
+
+def exact() -> AbstractContextManager:
+    """Float32 is float32: on a GPU, cuDNN would compute in TF32, and texts read at once would differ by 1e-3 from the
+    same read token by token."""
+    return torch.backends.cudnn.flags(enabled=True, allow_tf32=False)

@@ -141,6 +141,7 @@ class Trainer:
         of_rank = {
             "open_terms": dict(self.own_terms.open),
             "torch": torch.get_rng_state(),
+            "cuda": torch.cuda.get_rng_state(self.policy.device) if self.policy.device.type == "cuda" else None,
             "env": self.env.get_state(),
             "writer": self.writer.state_dict(),
             "groups": None if self.groups is None else self.groups.state_dict(),
@@ -165,6 +166,8 @@ class Trainer:
         self.orders.set_state(state["orders"])
         own = state["ranks"][self.world.rank]
         torch.set_rng_state(own["torch"])
+        if self.policy.device.type == "cuda" and own["cuda"] is not None:
+            torch.cuda.set_rng_state(own["cuda"], self.policy.device)
         self.env.set_state(own["env"])
         self.writer.load_state_dict(own["writer"])
         if self.groups is not None:
