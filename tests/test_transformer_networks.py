@@ -1,10 +1,12 @@
 """What holds for every network: what is cached is what whole windows give, padding changes nothing, runs go on."""
 
+import gc
 import os
 import re
 import shutil
 import subprocess
 import sys
+import weakref
 
 import gymnasium as gym
 import pytest
@@ -15,7 +17,7 @@ pytest.importorskip("transformers")
 
 import transformers
 from helpers import ROOT
-from networks import BUDGET, MODELS, NETWORKS, PROMPT, SMALL, WIDER, V, make, mostly, prompts, same
+from networks import BUDGET, BUILT_IN, MODELS, NETWORKS, PROMPT, SMALL, WIDER, V, make, mostly, prompts, same
 
 from agents.transformer.batch import as_batch
 from agents.transformer.checkpoints import load_policy, read_checkpoint
@@ -182,6 +184,22 @@ def test_the_first_ratio_is_1(name):
         torch.testing.assert_close(values, batch.values, rtol=0, atol=1e-4)
         ((log_probs * batch.advantages).mean() + values.mean()).backward()
         optimizer.step()
+
+
+@pytest.mark.parametrize("name", BUILT_IN)
+def test_a_cache_is_gone_when_nobody_has_it(name):
+    """Without waiting for the garbage collector: on a GPU it is most of the memory."""
+    policy = make(name)
+    if hasattr(policy, "compiled"):
+        policy.compile_step()
+    cache = policy.cache(2, 1 + PROMPT + BUDGET)
+    gone = weakref.ref(cache)
+    gc.disable()
+    try:
+        del cache
+        assert gone() is None
+    finally:
+        gc.enable()
 
 
 # -- training --------------------------------------------------------------------------------------

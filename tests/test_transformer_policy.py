@@ -12,7 +12,7 @@ from networks import Recurrent
 import textgym
 from agents.transformer.advantages import gae
 from agents.transformer.batch import as_batch, minibatches
-from agents.transformer.model import Decoder, DecoderConfig
+from agents.transformer.model import Block, Decoder, DecoderConfig
 from agents.transformer.rollout import Writer
 from agents.transformer.sampling import BLOCK, Sampling, draw
 from agents.transformer.update import evaluate_tokens
@@ -62,18 +62,13 @@ def test_the_first_ratio_is_1(env_id, kwargs, sampling):
 def test_the_first_ratio_is_1_of_compiled_steps_and_in_bfloat16(precision, near, monkeypatch):
     widths = set()
 
-    def compiled(function, **kwargs):
-        assert kwargs == {"dynamic": False, "mode": "reduce-overhead"}
+    graph = torch.compile(Block.step, backend="eager", fullgraph=True, dynamic=True)
 
-        def step(tokens, places, keys, values, width):
-            widths.add(width)
-            return graph(tokens, places, keys, values, width)
+    def step(*arguments):
+        widths.add(arguments[-1].shape[-1])
+        return graph(*arguments)
 
-        graph = compile(function, backend="eager", fullgraph=True, dynamic=False)
-        return step
-
-    compile = torch.compile
-    monkeypatch.setattr(torch, "compile", compiled)
+    monkeypatch.setattr("agents.transformer.model.compiled", {Block.step: step}.get)
     env = gym.make_vec("textgym/Spelling-v0", num_envs=8, autoreset_mode="SameStep")
     policy = decoder(env.vocabulary.size, 1 + env.prompt_length + env.budget)
     with torch.no_grad():

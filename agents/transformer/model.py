@@ -1,7 +1,9 @@
-"""The built-in network: a decoder-only Transformer with a policy and a value head, and its key-value cache."""
+"""The built-in network: a decoder-only Transformer with a policy and a value head."""
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -9,8 +11,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.attention.bias import causal_lower_right
 
+from agents.transformer.key_value_cache import KeyValueCache
 from agents.transformer.layout import attention_in_columns, left_aligned
-from agents.transformer.policy import Cache, Policy
+from agents.transformer.policy import Policy
 from textgym.errors import one_of
 
 POSITIONS = ("rotary", "learned")
@@ -99,7 +102,7 @@ class Decoder(Policy):
         return KeyValueCache(self, n, columns)
 
     def compile_step(self):
-        self.step, self.compiled = torch.compile(self.step, dynamic=False, mode="reduce-overhead"), True
+        self.compiled = True
 
     def read(self, tokens: Tensor, first: int) -> tuple[Tensor, list[tuple[Tensor, Tensor]]]:
         """The outputs (B, C - first, d) from place ``first`` on of left-aligned windows (B, C), and each layer's keys
@@ -116,23 +119,15 @@ class Decoder(Policy):
         return self.norm(x), kept
 
     def step(self, tokens: Tensor, places: Tensor, keys: list[Tensor], values: list[Tensor], width: int) -> Tensor:
-        """Write ``tokens`` int64 (n,) into ``places`` int64 (n,), all below ``width``: their outputs (n, d).
-
-        One query a row: two batched products beat PyTorch's scaled_dot_product_attention there, and are faster over
-        keys that lie transposed. ``keys`` (n, h, e, C) and ``values`` (n, h, C, e) of each layer are written to.
-        """
-        n, h = len(tokens), self.config.heads
-        rows, columns = torch.arange(n, device=tokens.device), torch.arange(width, device=tokens.device)
+        """Write ``tokens`` int64 (n,) into ``places`` int64 (n,), all below ``width``: their outputs (n, d). ``keys``
+        (n, h, e, C) and ``values`` (n, h, C, e) of each layer are written to."""
+        step, n, h = compiled(Block.step) if self.compiled else Block.step, len(tokens), self.config.heads
+        columns = torch.arange(width, device=tokens.device)
         x, rotation = self.embed(tokens[:, None], places[:, None])
         unseen = (columns > places[:, None]).repeat_interleave(h, 0)[:, None]
         bias = x.new_zeros(n * h, 1, width).masked_fill(unseen, float("-inf"))
         for block, keys_there, values_there in zip(self.blocks, keys, values, strict=True):
-            q, k, v = block.project(x, rotation)  # (n, h, 1, e)
-            keys_there[rows, :, :, places] = k[:, :, 0].to(keys_there.dtype)
-            values_there[rows, :, places] = v[:, :, 0].to(values_there.dtype)
-            seen_keys, seen_values = keys_there[..., :width].flatten(0, 1), values_there[:, :, :width].flatten(0, 1)
-            scores = torch.baddbmm(bias, q.flatten(0, 1), seen_keys, alpha=q.shape[-1] ** -0.5)  # (n h, 1, width)
-            x = block.add(x, (scores.softmax(-1) @ seen_values).view(n, 1, -1))
+            x = step(block, x, rotation, places, keys_there, values_there, bias)
         return self.norm(x)[:, 0]
 
     def embed(self, tokens: Tensor, places: Tensor) -> tuple[Tensor, Tensor | None]:
@@ -169,43 +164,27 @@ class Block(nn.Module):
         x = x + self.dropout(self.output(attended))
         return x + self.dropout(self.mlp(self.norm2(x)))
 
+    def step(
+        self, x: Tensor, rotation: Tensor | None, places: Tensor, keys: Tensor, values: Tensor, bias: Tensor
+    ) -> Tensor:
+        """What it makes of one place a row, x (n, 1, d), of the ``places`` int64 (n,), which look where ``bias``
+        (n h, 1, width) is 0; ``keys`` (n, h, e, C) and ``values`` (n, h, C, e) are written to.
 
-class KeyValueCache(Cache):
-    """Static keys and values of n left-aligned windows; a token costs its own row of every matrix, and attention over
-    what is there.
+        One query a row: two batched products beat PyTorch's scaled_dot_product_attention there.
+        """
+        rows, width = torch.arange(len(x), device=x.device), bias.shape[-1]
+        q, k, v = self.project(x, rotation)  # (n, h, 1, e)
+        keys[rows, :, :, places] = k[:, :, 0].to(keys.dtype)
+        values[rows, :, places] = v[:, :, 0].to(values.dtype)
+        seen_keys, seen_values = keys[..., :width].flatten(0, 1), values[:, :, :width].flatten(0, 1)
+        scores = torch.baddbmm(bias, q.flatten(0, 1), seen_keys, alpha=q.shape[-1] ** -0.5)  # (n h, 1, width)
+        return self.add(x, (scores.softmax(-1) @ seen_values).view(len(x), 1, -1))
 
-    What a compiled step looks at is rounded up to an eighth of the columns: eight graphs are all there are.
-    """
 
-    def __init__(self, model: Decoder, n: int, columns: int):
-        config, weight = model.config, model.embedding.weight
-        self.model, self.columns = model, columns
-        e, dtype = config.width // config.heads, weight.dtype if model.precision == torch.float32 else model.precision
-        self.keys = [weight.new_zeros(n, config.heads, e, columns, dtype=dtype) for _ in model.blocks]
-        self.values = [weight.new_zeros(n, config.heads, columns, e, dtype=dtype) for _ in model.blocks]
-        self.padding = torch.zeros(n, dtype=torch.long, device=weight.device)  # PAD columns before each prompt
-        self.unit = -(-columns // 8) if model.compiled else 1
-        if model.compiled:  # written to in place by CUDA graphs
-            for each in (*self.keys, *self.values):
-                torch._dynamo.mark_static_address(each)
-
-    def begin(self, rows, tokens, columns):
-        tokens, padding = left_aligned(tokens, self.model.vocabulary_size)
-        padding = torch.minimum(padding, columns)
-        places, each = columns - padding, torch.arange(len(rows), device=rows.device)
-        first, last = (int(place) for place in places.aminmax())
-        x, kept = self.model.read(tokens[:, : last + 1], first)
-        for keys, values, (k, v) in zip(self.keys, self.values, kept, strict=True):
-            keys[rows, :, :, : last + 1] = k.transpose(-1, -2).to(keys.dtype)
-            values[rows, :, : last + 1] = v.to(values.dtype)
-        self.padding[rows] = padding
-        return x[each, places - first]
-
-    def append(self, tokens, columns):
-        places = (columns - self.padding).clamp_min(0)  # rows that are to begin anew may be told any column
-        units = int(places.max()) // self.unit + 1
-        output = self.model.step(tokens, places, self.keys, self.values, min(units * self.unit, self.columns))
-        return output.clone() if self.model.compiled else output  # the next graph writes over it
+@functools.cache
+def compiled(function: Callable) -> Callable:
+    """What a layer does, compiled once for the layers of all networks: nothing in a network is bound to its weights."""
+    return torch.compile(function, dynamic=True)
 
 
 def initialise(network: nn.Module, layers: int) -> None:
