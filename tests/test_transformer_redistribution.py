@@ -272,13 +272,13 @@ def test_whole_texts_are_estimated_one_by_one(estimator):
 @pytest.mark.parametrize("settings", [{}, {"mixer": 3}])
 def test_microbatches_make_the_same_step(how, settings):
     gradients, reads = [], []
-    for tokens in (None, 30, 1):
+    for tokens in (None, 60, 1):
         learner = trainer(rollout=11, **settings)
         rollout = learner.write()
         batch, _ = learner.own_terms.pay(rollout, as_tokens(learner, rollout))
         batch = learner.estimated(rollout, batch, learner.args)
-        heads, count = learner.policy.heads, []
-        learner.policy.heads = lambda given, heads=heads, count=count: count.append(given.shape) or heads(given)
+        read, count = learner.policy.read, []
+        learner.policy.read = lambda given, at, read=read, count=count: count.append(given.numel()) or read(given, at)
         update(
             learner.policy,
             torch.optim.SGD(learner.policy.parameters(), 0.0),
@@ -294,6 +294,7 @@ def test_microbatches_make_the_same_step(how, settings):
         )
         gradients.append([weights.grad for weights in learner.policy.parameters()])
         reads.append(len(count))
+        assert tokens != 60 or max(count) <= 60  # prompts and padding among them
     assert reads[0] == 1 < reads[1] < reads[2] == len(batch.windows)
     for other in gradients[1:]:
         for ours, theirs in zip(gradients[0], other, strict=True):

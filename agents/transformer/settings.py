@@ -107,7 +107,7 @@ class TrainArgs:
     minibatch: int = 1024
     """Tokens of one step of the optimizer."""
     microbatch: int | None = None
-    """Tokens read at a time, gradients added up over the minibatch: the same step in less memory."""
+    """Tokens read at a time, prompts among them, gradients added up over the minibatch: the same in less memory."""
 
     gamma: float = 1.0
     """Discount; below 1 a dense reward and a terminal one are different objectives."""

@@ -80,7 +80,7 @@ def update(
         minibatch: tokens of one step of the optimizer, of all ranks together.
         max_norm: gradients are scaled to at most this norm; None: not.
         longest: tokens of the longest possible text.
-        microbatch: tokens that are read at a time, their gradients added up over the minibatch: see
+        microbatch: tokens that are read at a time, gradients added up over the minibatch: see
             :func:`microbatches`. None: the whole minibatch.
         world: whose texts the batch has a share of.
 
@@ -123,21 +123,25 @@ def update(
 
 
 def microbatches(batch: Batch, chosen: Tensor, at: Tensor, tokens: int | None) -> Iterator[tuple[Tensor, Tensor]]:
-    """A minibatch's parts ``chosen`` (s,) in portions of at most ``tokens`` tokens, each with the places of its own
-    among ``at`` (m,). A text is not cut: one that is longer is read alone."""
+    """A minibatch's parts ``chosen`` (s,) in portions for which at most ``tokens`` tokens are read, each with the
+    places of its own among ``at`` (m,). Prompts are read, too, and all windows of a portion as far as the longest. A
+    text is not cut: one that is longer is read alone."""
     if not len(at):
         return
-    if tokens is None or len(at) <= tokens:
+    if tokens is None:
         yield chosen, torch.arange(len(at), device=at.device)
         return
-    sizes = batch.parts[at].bincount(minlength=len(batch.windows))[chosen].tolist()  # tokens stand in this order
-    first = start = size = total = 0
-    for i, more in enumerate([*sizes, None]):
-        if more is None or (size and size + more > tokens):
-            yield chosen[first:i], torch.arange(start, total, device=at.device)
-            first, start, size = i, total, 0
-        if more is not None:
-            size, total = size + more, total + more
+    sizes = batch.parts[at].bincount(minlength=len(batch.windows))[chosen]  # tokens stand in this order
+    ends, windows = sizes.cumsum(0), batch.windows[chosen]
+    read = batch.columns[at][ends - 1] + 1 - (windows[:, 1:] == windows[:, :1]).long().cumprod(1).sum(1)
+    read, ends = read.tolist(), [0, *ends.tolist()]
+    first = longest = 0
+    for i, more in enumerate(read):
+        if i > first and (i + 1 - first) * max(longest, more) > tokens:
+            yield chosen[first:i], torch.arange(ends[first], ends[i], device=at.device)
+            first, longest = i, 0
+        longest = max(longest, more)
+    yield chosen[first:], torch.arange(ends[first], len(at), device=at.device)
 
 
 def standardised(advantages: Tensor, drawn: Tensor | None = None, world: World = ALONE) -> Tensor:
