@@ -12,9 +12,9 @@ Like for like, all texts are as long as can be: the network says that they never
 
 - this trainer: PPO, one epoch, minibatches of 1,024 tokens (64 rows; 16 a row). The rollout reads the prompts, draws,
   and steps the environment; the update is one forward and backward a text.
-- Stable-Baselines3: PPO, one epoch, minibatches of 256 tokens (larger ones are no faster), the same network as features
-  extractor: the whole window is read for every token. It is timed on fewer tokens: each costs the same, whether texts
-  end or not.
+- Stable-Baselines3: PPO, one epoch, minibatches of 256 tokens (larger ones are no faster; 128 on a GPU), the same
+  network, in the same precision, as features extractor: the whole window is read for every token. It is timed on fewer
+  tokens: each costs the same, whether texts end or not.
 - transformers: ``GPT2LMHeadModel.generate`` of the same sizes with its cache: no environment, no values.
 - forward passes: the same prompts and tokens through the network and its cache, nothing drawn and no environment;
   for the update, one forward and backward over the same windows, of the same outputs.
@@ -26,6 +26,7 @@ many prompts a token as above. The last two rows are of that.
 
 from __future__ import annotations
 
+import gc
 import resource
 from dataclasses import dataclass, replace
 
@@ -49,6 +50,7 @@ from experiments.measurements import Table, measuring
 from textgym.sb3 import SB3VecEnv
 
 NEVER = -1e4  # a logit: its probability is 0 in float32
+SB3_MINIBATCH = {"cpu": 256, "cuda": 128}  # there for its memory: windows of 512 tokens, 12 layers of width 768
 
 
 @dataclass(frozen=True)
@@ -98,7 +100,8 @@ class LastColumn(BaseFeaturesExtractor):
     def forward(self, observations):
         tokens = windows(observations, self.trunk.vocabulary_size)
         columns = self.prompt_length + (tokens[:, 1 + self.prompt_length :] != self.trunk.vocabulary_size).sum(1)
-        return self.trunk.hidden(tokens)[torch.arange(len(tokens)), columns]
+        with self.trunk.autocast():
+            return self.trunk.hidden(tokens)[torch.arange(len(tokens)), columns].float()
 
 
 def make_env(budget: int, rows: int, **kwargs):
@@ -122,6 +125,8 @@ class Ours:
     def __init__(self, budget: int, setup: Setup, kind: type[Decoder] = Decoder):
         env = make_env(budget, setup.rows, copy=False)
         args = TrainArgs(n_envs=setup.rows, rollout=budget, epochs=1, minibatch=16 * setup.rows)
+        if setup.device == "cuda":  # texts that end early are many, and each prompt is read
+            args.microbatch = 32 * setup.rows
         self.setup, self.tokens = setup, setup.rows * budget
         self.trainer = Trainer(args, env, make_decoder(env, setup, kind))
 
@@ -143,7 +148,7 @@ class SB3:
             "MlpPolicy",
             SB3VecEnv(env),
             n_steps=steps,
-            batch_size=min(256, self.tokens),
+            batch_size=min(SB3_MINIBATCH[setup.device], self.tokens),
             n_epochs=1,
             gamma=1.0,
             policy_kwargs={
@@ -196,15 +201,15 @@ class Transformers:
 
 
 class Floor:
-    """The network alone."""
+    """The network of a trainer alone, in its cache."""
 
-    def __init__(self, budget: int, setup: Setup):
+    def __init__(self, budget: int, setup: Setup, ours: Ours):
         env, self.tokens, self.budget, self.setup = make_env(budget, setup.rows), setup.rows * budget, budget, setup
-        self.prompt_length, self.decoder = env.prompt_length, make_decoder(env, setup)
+        self.prompt_length, self.decoder = env.prompt_length, ours.trainer.policy
         tokens = torch.from_numpy(env.reset(seed=0)[0]).long()
         tokens[:, env.prompt_length :] = torch.randint(0, env.vocabulary.size - 1, (setup.rows, budget))
         self.windows = windows(tokens, env.vocabulary.pad).to(setup.device)
-        self.cache = self.decoder.cache(*self.windows.shape)
+        self.cache = ours.trainer.writer.cache
 
     @torch.no_grad()
     def write(self) -> None:
@@ -223,13 +228,15 @@ class Floor:
             with self.decoder.autocast():
                 logits, values = self.decoder.heads(self.decoder.outputs(part, rows, columns))
             (logits.float().logsumexp(-1).mean() + values.float().mean()).backward()
+        self.decoder.zero_grad()
         self.setup.wait()
 
 
 def rates(budget: int, setup: Setup, rounds: int, sb3_steps: int) -> list[list]:
     """The rows of the table for one budget."""
+    gc.collect()  # what the last one took
     full, ending, sb3 = Ours(budget, setup, Endless), Ours(budget, setup), SB3(budget, setup, sb3_steps)
-    hf, floor = Transformers(budget, setup), Floor(budget, setup)
+    hf, floor = Transformers(budget, setup), Floor(budget, setup, full)
     timed = (full, ending, sb3, hf, floor)
     jobs = [(each, getattr(each, name)) for each in timed for name in ("write", "learn") if hasattr(each, name)]
     times = in_turns([job for _, job in jobs], rounds)
@@ -282,12 +289,12 @@ def main() -> None:
     args = parser.parse_args()
     torch.set_num_threads(1)
     cuda, shapes = args.device == "cuda", ((16, 2),) if args.smoke else ((64, 8), (256, 2))
-    rounds = 2 if args.smoke else 7
+    rounds = 2 if args.smoke else 5 if cuda else 7
     settings = {"device": torch.cuda.get_device_name()} if cuda else {}
     packages = ("torch", "stable-baselines3", "transformers", "numpy")
     with measuring("agents-cuda" if cuda else "agents", __doc__, args, packages, **settings) as tables:
-        # memory first: what is timed below takes far more of it
-        tables.append(memory(10 if args.smoke else 1000))
+        if not cuda:  # first: what is timed below takes far more memory
+            tables.append(memory(10 if args.smoke else 1000))
         for setup in ON_GPU if cuda else ON_CPU:
             caption = f"{setup}. Tokens a second, and how many times as fast this trainer is"
             rows = [rates(budget, setup, rounds, steps) for budget, steps in tqdm(shapes, desc="benchmarks")]
