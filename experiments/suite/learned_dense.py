@@ -58,10 +58,7 @@ def panel(name, start, steps, changes):
     arms = {
         "warm_start": start["warm_start"],
         "judged": {**start["judged"], "init": f"{name}/warm_start"},
-        **{
-            arm: {**PPO, "init": f"{name}/judged", "steps": steps, **reward, **changes}
-            for arm, reward in REWARDS.items()
-        },
+        **{arm: {**ppo, **reward} for arm, reward in REWARDS.items()},
     }
     return {f"{name}/{arm}": settings for arm, settings in arms.items()}
 
