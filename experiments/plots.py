@@ -64,10 +64,13 @@ def _style(analysis: Analysis, arm: str) -> dict:
 
 
 def _curves(plt, analysis: Analysis):
-    """A row of panels a column of the evaluations; None where no arm has a curve."""
-    columns, panels = analysis.experiment.columns, analysis.panels
+    """A row of panels a column of the evaluations, lines of no panel in each; None where no arm has a curve."""
+    columns, panels = analysis.experiment.columns, dict(analysis.panels)
     if not any(analysis.is_curve(arm) for arms in panels.values() for arm in arms):
         return None
+    if len(panels) > 1 and not any(map(analysis.is_curve, panels.get("", ()))):
+        lines = panels.pop("", [])
+        panels = {panel: [*lines, *arms] for panel, arms in panels.items()}
     side_by_side = len(panels) == 1
     shape = (1, len(columns)) if side_by_side else (len(columns), len(panels))
     size = (4.6 * shape[1] + 0.4, 3.3 * shape[0] + 0.9)

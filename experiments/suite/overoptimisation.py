@@ -95,5 +95,5 @@ COLUMNS = {
 
 
 def score(runs):
-    """The last true score: of sampled texts in the panel sentiment, else of the likeliest ones; float (n,)."""
+    """The last true score, of sampled texts in the panel sentiment, else of the likeliest ones, float (n,)."""
     return np.array([run.last("sampled" if run.arm.startswith("sentiment/") else "greedy") for run in runs])
