@@ -103,4 +103,5 @@ class States(Cache):
 def exact() -> AbstractContextManager:
     """Float32 is float32: on a GPU, cuDNN would compute in TF32, and texts read at once would differ by 1e-3 from the
     same read token by token."""
-    return torch.backends.cudnn.flags(enabled=True, allow_tf32=False)
+    own = torch.backends.cudnn
+    return own.flags(own.enabled, own.benchmark, deterministic=own.deterministic, allow_tf32=False)

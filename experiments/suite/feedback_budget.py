@@ -36,8 +36,8 @@ for _panel, (_kind, _count) in KINDS.items():
         _judged = f"{_panel}/judged_{_size}"
         SETTINGS[_judged] = {**JUDGED, "kind": _kind, "judgements": _count * _size}
         SETTINGS[f"{_panel}/{_size}"] = {**LEARNED, "init": _judged}
-SECONDS = {"warm_start": 300, **{str(size): 35 for size in SIZES}}
-SECONDS |= {f"judged_{size}": 3 + size / 60 for size in SIZES}
+SECONDS = {"warm_start": 300, **{str(size): 18 for size in SIZES}}
+SECONDS |= {f"judged_{size}": 2 + size / 90 for size in SIZES}
 SMOKE = overoptimisation.SMOKE
 PRIMARY = Comparison("5000", "50", panel="comparisons")
 score = scores.last_greedy
