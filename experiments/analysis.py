@@ -97,7 +97,7 @@ class Analysis:
         """``arm`` minus ``control`` (names without panels, or ``arm`` with), in one panel or in all that have both.
 
         None where they are the same or no seed has both. With several panels, each seed's difference is its mean over
-        the panels in which both were run.
+        the panels in which both were run. A control of no panel is that of all.
         """
         arm = arm_of(arm)
         if arm == control:
@@ -105,7 +105,7 @@ class Analysis:
         by_seed: dict[int, list[float]] = {}
         ours, theirs = [], []
         for each in self.panels if panel is None else (panel,):
-            x, y = self._by_seed(each, arm), self._by_seed(each, control)
+            x, y = self._by_seed(each, arm), self._by_seed(each, control) or self._by_seed("", control)
             if not x or not y:
                 continue
             ours.append(np.array(list(x.values())))

@@ -23,6 +23,15 @@ from experiments.tuning import settle, trial_scores
 
 Table = tuple[str, list[str], list[list[str]]]
 """Caption, titles, rows."""
+SEEN = {
+    "learned": "score of the greedy texts",
+    "start_kl": "KL to the warm start (nats)",
+    "accuracy": "held-out accuracy",
+    "bayes_accuracy": "accuracy of the true score",
+    "log_loss": "log-loss",
+    "rmse": "RMSE of ratings",
+    "rmse_of_mean": "RMSE of their mean",
+}
 
 
 @dataclass(frozen=True)
@@ -106,7 +115,7 @@ def section(
     of_run = "{0.path.parent.name}/{0.path.name}: id {0.header[id]}, data {0.header[fingerprint]}"
     files = [of_run.format(record) for record in (*records, *tried)]
     controls = dict.fromkeys((experiment.primary.control, "warm_start"))  # is it better than where it began?
-    tables = [_arms(analysis), *(_differences(analysis, control) for control in controls)]
+    tables = [_arms(analysis), _seen(analysis), *(_differences(analysis, control) for control in controls)]
     tables += [samples(analysis, panel) for panel in analysis.panels]
     tables += [_trials(experiment, trials)] if tried else []
     tables = [table for table in tables if table[2]]
@@ -141,6 +150,15 @@ def _arms(analysis: Analysis) -> Table:
             [arm, str(len(runs)), f"{middle:.4f}", f"[{low:.4f}, {high:.4f}]", *means, curve, *others, collapse]
         )
     return "Arms (greedy, sampled, entropy, length: means of the last evaluations)", titles, rows
+
+
+def _seen(analysis: Analysis) -> Table:
+    """What evaluations of reward models have, and of policies that are paid by them."""
+    arms = {arm: analysis.runs(arm) for arm in analysis.experiment.settings}
+    means = {arm: [_mean(run.last(name) for run in runs) for name in SEEN] for arm, runs in arms.items()}
+    there = [i for i in range(len(SEEN)) if any(row[i] for row in means.values())]
+    rows = [[arm, *(row[i] for i in there)] for arm, row in means.items() if any(row)]
+    return "Of reward models (means of the last evaluations)", ["arm", *(list(SEEN.values())[i] for i in there)], rows
 
 
 def _differences(analysis: Analysis, control: str) -> Table:

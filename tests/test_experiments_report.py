@@ -114,6 +114,36 @@ def test_differences_are_paired_by_seed_and_panels_averaged():
     assert analysis.Analysis(experiment, found).difference("b", "b") is None
 
 
+def test_a_control_of_no_panel_is_that_of_every_panel():
+    settings = dict.fromkeys(("start", "p/a", "q/a"), {"agent": "x"})
+    experiment = replace(load("hacking"), settings=settings, seeds=2, primary=Comparison("a", "start"))
+    scores = {"start": [1, 2], "p/a": [2, 5], "q/a": [4, 6]}
+    found = [
+        record_of(arm, seed, s) for arm, each in scores.items() for seed, s in enumerate(each, registry.FIRST_SEED)
+    ]
+    of = analysis.Analysis(experiment, found)
+    assert of.difference("a", "start", "q").differences.tolist() == [3, 4]
+    assert of.difference("a", "start").differences.tolist() == [(1 + 3) / 2, (3 + 4) / 2]
+
+
+def test_reward_models_are_reported(tmp_path):
+    settings = {arm: {"agent": "x"} for arm in ("judged", "kl")}
+    experiment = replace(load("hacking"), settings=settings, seeds=2, primary=Comparison("kl", "judged"))
+    header = {"seconds": 1.0, "versions": None, "fingerprint": None, "id": "0"}
+    seen = {"judged": {"accuracy": 0.75, "bayes_accuracy": 0.9}, "kl": {"learned": 0.6, "accuracy": None}}
+    found = [
+        records.Record(
+            tmp_path / f"{arm}.gz", {"arm": arm, "seed": seed, **header}, [{"tokens": 0, "greedy": 0.5, **seen[arm]}]
+        )
+        for arm in settings
+        for seed in (1, 2)
+    ]
+    (table,) = (each for each in report.section(experiment, found, {}, []).tables if each[0].startswith("Of reward"))
+    _, titles, rows = table
+    assert titles == ["arm", "score of the greedy texts", "held-out accuracy", "accuracy of the true score"]
+    assert rows == [["judged", "", "0.7500", "0.9000"], ["kl", "0.6000", "", ""]]
+
+
 def test_arms_are_compared_with_the_control_and_with_the_warm_start(tmp_path):
     settings = {arm: {"agent": "x"} for arm in ("warm_start", "none", "kl")}
     experiment = replace(load("hacking"), settings=settings, seeds=2, primary=Comparison("kl", "none"))

@@ -113,6 +113,9 @@ def test_preferences_of_others_are_read(tmp_path, capsys):
     with Store(tmp_path / "f.db") as store:
         assert {text.task for text in store.texts()} == {"Mine-v0"} and len(store.texts()) == 3
         assert [j.annotator for j in store.judgements()] == ["imported"] * 2, "the same said twice stands once"
+    main(["import", *flags[:-1], "Copy-v0"])  # the task was another one
+    with Store(tmp_path / "f.db") as store:
+        assert {text.task for text in store.texts()} == {"Mine-v0", "Copy-v0"} and len(store.judgements()) == 4
 
 
 @pytest.mark.parametrize(
@@ -135,7 +138,7 @@ def test_a_file_with_a_line_that_is_none_stores_no_judgement(tmp_path, line, wor
     with Store(tmp_path / "f.db") as store:
         with pytest.raises(ValueError, match=words):
             import_file(store, tmp_path / "f.jsonl")
-        assert store.judgements() == []
+        assert store.judgements() == [] and store.texts() == [], "nobody is shown half a file"
 
 
 # -- the summary --------------------------------------------------------------------------------------
@@ -223,3 +226,6 @@ def test_commands_are_named(capsys):
     with pytest.raises(SystemExit) as stop:
         main(["stat"])
     assert stop.value.code == 2 and "Did you mean 'stats'" in capsys.readouterr().err
+    with pytest.raises(SystemExit):
+        main(["--help"])
+    assert capsys.readouterr().out.startswith("usage: python -m agents.feedback serve | stats | export | import | ")

@@ -1,8 +1,10 @@
 """The page's server: who may speak, what is refused, and that what is refused is not stored."""
 
+import contextlib
 import http.client
 import json
 import re
+import socket
 
 import pytest
 
@@ -12,7 +14,7 @@ pytest.importorskip("uvicorn")
 from feedback_server import serving
 
 from agents.feedback.guard import Token, is_loopback
-from agents.feedback.server import PAGE
+from agents.feedback.server import PAGE, listen
 
 
 @pytest.fixture(scope="module")
@@ -33,6 +35,14 @@ def test_an_item_is_shown_without_its_writer_and_its_score(client):
     assert set(said["item"]) == {"kind", "task", "prompt", "texts"} and "secret" not in json.dumps(said)
     assert set(said["item"]["texts"][0]) == {"id", "text"} and "0.123" not in json.dumps(said)
     assert headers["cache-control"] == "no-store"
+
+
+def test_answers_do_not_wait_for_receipts():
+    with contextlib.closing(listen("127.0.0.1", 0)) as listening:
+        with contextlib.closing(socket.create_connection(listening.getsockname())):
+            answering, _ = listening.accept()
+            with answering:
+                assert answering.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
 
 
 def test_all_kinds_are_stored_and_a_double_submit_is_stored_once(fresh):

@@ -29,7 +29,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     """
     given = list(sys.argv[1:] if argv is None else argv)
     if not given or given[0] in ("-h", "--help"):
-        print(f"usage: {__doc__.partition(':')[0].strip('`')}")
+        print(f"usage: {__doc__.replace('`', '').rstrip('.')}")
         sys.exit(0 if given else 2)
     if given[0] not in COMMANDS:
         print(f"error: {unknown('command', given[0], COMMANDS)}", file=sys.stderr)

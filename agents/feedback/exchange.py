@@ -92,9 +92,10 @@ def _of(column: str, name: str) -> str:
 
 
 def import_file(store: Store, path: str | Path, task: str = "", annotator: str = "imported") -> tuple[int, int]:
-    """Read a file of one of the four shapes, told by its columns. Its judgements are stored all, or none.
+    """Read a file of one of the four shapes, told by its columns. Its texts and judgements are stored all, or none.
 
-    Lines without a submission of their own get one made of what they say, so that reading a file twice stores it once.
+    Lines without a submission of their own get one made of what they say, and of the task: reading a file twice stores
+    it once.
 
     Args:
         store: where to.
@@ -121,19 +122,22 @@ def import_file(store: Store, path: str | Path, task: str = "", annotator: str =
             texts += [_text(line, column, task) for column in FILES[name][0]]
         except (ValueError, RecursionError) as error:
             raise ValueError(f"{path}, line {number}: {error}") from error
-        said = json.dumps(line, sort_keys=True)
+        said = json.dumps({"task": task, **line}, sort_keys=True)
         seen[said] += 1
         digest = hashlib.sha256(f"{said}{seen[said]}".encode()).hexdigest()
         read.append((line, name, f"import-{digest[:32]}"))
-    ids = iter(store.add_texts(texts))
-    judgements = []
-    for number, (line, name, submission) in enumerate(read, 1):
-        own = [next(ids) for _ in FILES[name][0]]
-        try:
-            judgements.append(_judgement(line, name, own, annotator, submission))
-        except ValueError as error:
-            raise ValueError(f"{path}, judgement {number}: {error}") from error
-    receipts = store.submit_all(judgements)
+
+    def judge(ids: list[int]) -> list[Judgement]:
+        left, judgements = iter(ids), []
+        for number, (line, name, submission) in enumerate(read, 1):
+            own = [next(left) for _ in FILES[name][0]]
+            try:
+                judgements.append(_judgement(line, name, own, annotator, submission))
+            except ValueError as error:
+                raise ValueError(f"{path}, judgement {number}: {error}") from error
+        return judgements
+
+    receipts = store.add_judged(texts, judge)
     stored = sum(receipt.stored for receipt in receipts)
     return stored, len(receipts) - stored
 

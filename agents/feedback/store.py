@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import sqlite3
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -138,6 +138,16 @@ class Store:
             OSError: other writers did not let it.
         """
         with self._writing() as connection:
+            return [_keep(connection, judgement) for judgement in judgements]
+
+    def add_judged(self, texts: Iterable[Text], judge: Callable[[list[int]], list[Judgement]]) -> list[Receipt]:
+        """Add texts, and what ``judge`` makes of their ids: texts and judgements, all or none.
+
+        Raises:
+            Conflict, Refused, OSError: see :meth:`submit_all`.
+        """
+        with self._writing() as connection:
+            judgements = judge([_text_id(connection, text) for text in texts])
             return [_keep(connection, judgement) for judgement in judgements]
 
     def undo(self, annotator: str, submission: str, page: str = "") -> Judgement | None:

@@ -108,7 +108,7 @@ def train(args: RewardArgs) -> dict[str, Any]:
     device, id, env_kwargs = resolve_device(args.device), full_id(args.env), dict(args.env_kwargs or {})
     with making(f"{id} with env_kwargs {env_kwargs}"):
         env = evaluation_env(id, "train", num_envs=1, **env_kwargs)
-    task = args.task or task_name(id, env_kwargs)
+    task = task_name(id, env_kwargs) if args.task is None else args.task
     with Store(args.store, create=False) as store:
         judged, odd = read_store(store, task, env, args.held_out), oddities(summary(store))
     weights = None
