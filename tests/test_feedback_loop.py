@@ -183,7 +183,7 @@ def test_people_judge_while_the_loop_waits(tmp_path, monkeypatch, capsys, rounds
         person.join()
     assert [row["judgements"] for row in rows] == [0, 30, 60][: rounds + 1]
     said = capsys.readouterr()
-    assert f"round 1, 0 of 30 comparisons: compare texts on the page" in said.out and "goes on with" not in said.out
+    assert "round 1, 0 of 30 comparisons: compare texts on the page" in said.out and "goes on with" not in said.out
     assert f"serve --store '{folder / 'feedback.db'}'" in said.out and "comparisons=30 of 30" in said.err
     if rounds == 2:
         second = next(line for line in said.out.splitlines() if line.startswith("round 2, 30 of 60"))
