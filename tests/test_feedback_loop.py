@@ -175,7 +175,9 @@ def test_people_judge_while_the_loop_waits(tmp_path, monkeypatch, capsys, rounds
     monkeypatch.setattr(collecting, "POLL", 0.02)
     folder, stop = tmp_path / "the loop", threading.Event()
     args = LoopArgs(folder=folder, annotator="people", **{**TINY, "rounds": rounds, "progress": True})
-    person = judging(folder, lambda: 60 if (folder / "1" / "reward" / "reward.pt").exists() else 30, stop)
+    invited = []
+    monkeypatch.setattr(module, "invitation", lambda *of: invited.append(of) or collecting.invitation(*of))
+    person = judging(folder, lambda: 30 * len(invited), stop)
     try:
         rows = loop(args)
     finally:
