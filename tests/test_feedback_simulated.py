@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from agents.feedback import Comparison, Store, Text
+from agents.feedback import Comparison, Store, Text, simulated
 from agents.feedback.__main__ import main
 from agents.feedback.choosing import Item
 from agents.feedback.simulated import SimulatedAnnotator
@@ -82,7 +82,8 @@ def test_marks_are_turned_round_as_often_as_is_promised():
 
 
 @pytest.mark.parametrize(
-    "wrong", [{"error": 0.6}, {"error": float("nan")}, {"temperature": -1}, {"tie": float("inf")}, {"seed": -1}]
+    "wrong",
+    [{"error": 0.6}, {"error": float("nan")}, {"temperature": -1}, {"tie": float("inf")}, {"seed": -1}, {"speed": 0.0}],
 )
 def test_an_annotator_that_cannot_be_is_refused(wrong):
     with pytest.raises(ValueError, match=next(iter(wrong))):
@@ -100,6 +101,52 @@ def test_it_goes_on_where_it_was_interrupted(tmp_path):
     assert SimulatedAnnotator(0.1).annotate(stores[0], "comparison", 100) == 30, "30 pairs is all there are"
     for store in stores:
         store.close()
+
+
+class Clock:
+    """Time that passes when somebody sleeps, and by ``work`` seconds between two looks at it."""
+
+    def __init__(self, work=0.0):
+        self.now, self.work, self.slept = 0.0, work, []
+
+    def monotonic(self):
+        self.now += self.work
+        return self.now
+
+    def sleep(self, seconds):
+        self.slept.append(seconds)
+        self.now += seconds
+
+
+@pytest.mark.parametrize("work, slept, took", [(0.0, 1.5, 1.5), (0.5, 1.0, 2.0), (2.0, 0.0, 4.0)])
+def test_it_judges_as_fast_as_is_promised_and_keeps_the_seconds(tmp_path, monkeypatch, work, slept, took):
+    clock, told = Clock(work), []
+    monkeypatch.setattr(simulated, "time", clock)
+    with Store(tmp_path / "f.db") as store, Store(tmp_path / "at once.db") as other:
+        for each, speed in ((store, 40.0), (other, None)):
+            each.add_texts(TEXTS[:20])
+            before = clock.now
+            annotator = SimulatedAnnotator(0.1, speed=speed)
+            annotator.annotate(each, "comparison", 5, progress=lambda: told.append(clock.now))
+            if speed is None:
+                assert len(clock.slept) == 5, "without a speed nothing waits"
+            else:
+                assert clock.slept == [slept] * 5 and told[0] - before >= took - 1e-9
+        assert [judgement.seconds for judgement in store.judgements()] == [took] * 5
+        assert [judgement.seconds for judgement in other.judgements()] == [None] * 5
+        assert [j.answer for j in store.judgements()] == [j.answer for j in other.judgements()]
+        assert {j.annotator for j in store.judgements()} == {j.annotator for j in other.judgements()}
+
+
+def test_the_command_judges_with_a_speed(tmp_path, monkeypatch):
+    clock = Clock()
+    monkeypatch.setattr(simulated, "time", clock)
+    with Store(tmp_path / "f.db") as store:
+        store.add_texts(TEXTS[:20])
+        main(["simulate", "--store", str(tmp_path / "f.db"), "--count", "3", "--speed", "120", "--no-progress"])
+        assert clock.slept == [0.5] * 3 and [judgement.seconds for judgement in store.judgements()] == [0.5] * 3
+    with pytest.raises(SystemExit, match="speed must be a finite number, above 0, got 0.0"):
+        main(["simulate", "--store", str(tmp_path / "f.db"), "--speed", "0"])
 
 
 def test_texts_without_scores_or_references_cannot_be_judged(tmp_path):

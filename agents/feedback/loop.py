@@ -7,97 +7,20 @@ that is done is known by its file, so that a loop that was stopped anywhere goes
 from __future__ import annotations
 
 import json
-import time
-from dataclasses import asdict, dataclass, fields
+import shutil
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from tqdm import tqdm
 
-from agents.cli import Json
-from agents.feedback.sample import SampleArgs, sample
+from agents.feedback.collecting import invitation, judged, wait_for_people
+from agents.feedback.loop_settings import FREE, LoopArgs, checked, network_of, of_round, policy_args
+from agents.feedback.rounds import report_rounds
+from agents.feedback.sample import SampleArgs, sample, task_name
 from agents.feedback.simulated import SimulatedAnnotator
 from agents.feedback.store import Store
-from agents.files import replacing, write_json
+from agents.files import write_json
 from agents.runs import claim, read_evaluations
-from textgym.errors import one_of, whole_number
-from textgym.registration import full_id
-from textgym.rewards.base import number
-
-POLL = 2.0  # seconds between looks at whether people have judged enough
-EVALUATIONS = 5  # of the policy in a round
-MINIBATCH = 2048  # tokens of a step of the policy
-# flags of the policy's trainer that are the loop's own
-OWN = ("env", "env_kwargs", "reward", "steps", "seed", "network", "init", "pretrain", "eval_episodes")
-OWN += ("folder", "resume", "overwrite", "device", "threads", "progress")
-FREE = ("rounds", "folder", "resume", "progress", "threads")  # may change when a loop is resumed
-
-
-@dataclass
-class LoopArgs:
-    """Learn a policy from judgements alone. The true score is only looked at: nothing is trained or chosen by it (but a
-    simulated annotator judges by it)."""
-
-    env: str = "textgym/Spelling-v0"
-    """The environment's id, with or without textgym/."""
-    env_kwargs: Json = None
-    """Its keywords, as JSON."""
-    folder: Path = Path("runs/loop")
-    """Where everything goes."""
-    resume: bool = False
-    """Go on where the folder's loop was stopped."""
-    init: Path | None = None
-    """The warm start, a .pt of agents.transformer.train; by default one is made."""
-    rounds: int = 2
-    """How often."""
-    annotator: Literal["simulated", "people"] = "simulated"
-    """Who judges: by the true score with errors, or people, for whom it waits."""
-    error: float = 0.1
-    """Of the simulated annotator: probability that a preference is turned round."""
-    temperature: float = 0.0
-    """Of the simulated annotator's Bradley-Terry model, in units of the score."""
-    comparisons: int = 600
-    """New ones in every round."""
-    prompts: int = 300
-    """Prompts to write for in every round."""
-    each: int = 4
-    """Texts for each prompt."""
-    members: int = 3
-    """Reward models of the ensemble."""
-    epochs: int = 4
-    """Of each, at most."""
-    reward_learning_rate: float = 3e-4
-    """Of the reward models, which begin as the warm start."""
-    schedule: str = "terminal"
-    """How the learned reward is paid: terminal, delta, ..."""
-    penalty: float = 0.0
-    """Standard deviations of the ensemble that are taken off the reward."""
-    kl_weight: float = 0.05
-    """Weight of the KL to the warm start, in the reward."""
-    kl_target: float | None = None
-    """Nats a text to which this weight adapts; by default it is fixed."""
-    pretrain: int = 2000
-    """Updates of maximum likelihood that make the warm start."""
-    steps: int = 80_000
-    """Tokens that the policy writes in a round, in which it begins at the warm start."""
-    critic_start: int = 8_000
-    """Of these, tokens that the value head alone is fitted to, before the policy learns."""
-    learning_rate: float = 3e-4
-    """Of the policy."""
-    n_envs: int = 512
-    """Texts that the policy writes at a time, to learn from them together: with few of them it gets worse."""
-    policy: Json = None
-    """Other flags of agents.transformer.train, as JSON: '{"epochs": 1}'."""
-    width: int = 64
-    """Of the network of policy and reward models; with --init it is the checkpoint's."""
-    eval_episodes: int = 200
-    """Fixed validation episodes of the true score."""
-    seed: int = 0
-    """Of everything."""
-    threads: int = 1
-    """Threads of PyTorch."""
-    progress: bool = True
-    """Show a progress bar."""
 
 
 def loop(args: LoopArgs) -> list[dict[str, Any]]:
@@ -111,11 +34,14 @@ def loop(args: LoopArgs) -> list[dict[str, Any]]:
         every evaluation of the round, with its ``steps``.
 
     Raises:
-        ValueError: a setting that cannot be; a folder that has another loop; an ``init`` of another environment.
-        FileNotFoundError: no such ``init``.
+        ValueError, FileNotFoundError: as :func:`~agents.feedback.loop_settings.checked`; a folder that has another
+            loop, or (overwrite) judgements of people. Then nothing is written.
     """
-    config = _resolve(args)
-    claim(args.folder, config, [name for name in config if name not in FREE], resume=args.resume, overwrite=False)
+    config = checked(args)
+    identity = [name for name in config if name not in FREE]
+    claim(args.folder, config, identity, resume=args.resume, overwrite=args.overwrite)
+    if args.overwrite and not args.resume:
+        _clear(args.folder, args.init)
     args.folder.mkdir(parents=True, exist_ok=True)
     write_json(args.folder / "config.json", config)
     stages = 1 + 4 * args.rounds
@@ -134,13 +60,7 @@ class _Loop:
         self.args, self.config, self.bar = args, config, bar
         self.store = args.folder / "feedback.db"
         self.start = args.folder / "warm_start" / "last.pt"
-        self.network: dict[str, Any] = {"width": args.width}
-        if args.init is not None:
-            from agents.transformer.checkpoints import read_checkpoint
-            from agents.transformer.networks import SIZES
-
-            trained = read_checkpoint(args.init)["config"]
-            self.network = {name: trained[name] for name in ("network", *SIZES)}
+        self.network = network_of(args)
 
     def warm_start(self) -> dict[str, Any]:
         self.bar.set_description("warm start")
@@ -160,7 +80,7 @@ class _Loop:
             sample(SampleArgs(self.store, str(wrote), **sampling))
             self.bar.update()
             self.bar.set_description(f"round {n} of {args.rounds}: judgements")
-            self._collect(n * args.comparisons, before if before.exists() else None)
+            self._collect(n, before if before.exists() and args.members > 1 else None)
             self.bar.update()
             self.bar.set_description(f"round {n} of {args.rounds}: reward model")
             self._train_reward(model)
@@ -168,13 +88,7 @@ class _Loop:
             self.bar.update(2)
         self.bar.update()
         self.bar.set_description(f"round {n} of {args.rounds}: policy")
-        metric = {"name": "learned", "model": str(model), "penalty": args.penalty}
-        reward = {"name": args.schedule, "metric": metric}
-        kl = {"kl_weight": args.kl_weight, "kl_target": args.kl_target, "kl_in": "reward", "measure_kl": True}
-        how = {"critic_start": args.critic_start, "learning_rate": args.learning_rate, "entropy_weight": 0.0}
-        how |= {"n_envs": args.n_envs, "minibatch": MINIBATCH}
-        how |= {"eval_every": max(1, args.steps // EVALUATIONS), **kl, **(args.policy or {})}
-        self._train(f"{n}/policy", steps=args.steps, init=self.start, reward=reward, **how)
+        self._train(f"{n}/policy", init=self.start, **of_round(args, model))
         self.bar.update()
         report = json.loads((model.parent / "report.json").read_text())
         of = report["curve"][-1].get("comparisons", {})
@@ -182,25 +96,39 @@ class _Loop:
         curve = self._curve(f"{n}/policy")
         return {"round": n, "judgements": sum(report["counts"].values()), **curve[-1], **quality, "curve": curve}
 
-    def _collect(self, count: int, reward_model: Path | None) -> None:
-        """Wait until there are ``count`` comparisons."""
-        args = self.args
+    def _collect(self, n: int, unsure: Path | None) -> None:
+        """Have ``comparisons`` for each of the n rounds so far, or as many as there are pairs.
+
+        ``unsure``: the reward model whose members' disagreement says what is asked first.
+        """
+        args, task = self.args, task_name(self.config["env"], self.config["env_kwargs"] or {})
+        wanted = n * args.comparisons
         with Store(self.store) as store:
+
+            def look() -> int:
+                there = judged(store, task)
+                self.bar.set_postfix(comparisons=f"{there:,} of {wanted:,}")
+                return there
+
             if args.annotator == "simulated":
                 of_model = None
-                if reward_model is not None and args.members > 1:
+                if unsure is not None:
                     from agents.reward_model import disagreement
 
-                    of_model = disagreement(reward_model)
-                annotator = SimulatedAnnotator(args.error, args.temperature, seed=args.seed)
-                annotator.annotate(store, "comparison", count, of_model)
-                return
-            model = "" if reward_model is None else f" --reward-model {reward_model}"
-            self.bar.write(f"judge: python -m agents.feedback serve --store {self.store}{model}")
-            while (there := len(store.judgements("comparison"))) < count:
-                self.bar.set_postfix(comparisons=f"{there} of {count}")
-                time.sleep(POLL)
-            self.bar.set_postfix()
+                    of_model = disagreement(unsure)
+                annotator = SimulatedAnnotator(args.error, args.temperature, seed=args.seed, speed=args.speed)
+                shown = {} if args.speed is None else {"progress": look}
+                there = annotator.annotate(store, "comparison", wanted, of_model, **shown)
+            else:
+                if (there := look()) < wanted:
+                    self.bar.write(f"round {n}, {there:,} of {wanted:,} comparisons: {invitation(self.store, unsure)}")
+                there = wait_for_people(store, task, wanted, look)
+        self.bar.set_postfix()
+        if there < wanted:
+            self.bar.write(
+                f"round {n} goes on with {there:,} of {wanted:,} comparisons: no pair of texts is left to judge; "
+                "more --prompts, or more texts for --each of them, give more"
+            )
 
     def _train_reward(self, path: Path) -> None:
         from agents.reward_model.train import RewardArgs, train
@@ -213,13 +141,11 @@ class _Loop:
 
     def _train(self, name: str, **more: Any) -> None:
         """Train a policy, or go on with it; what is done is done."""
-        from agents.transformer.settings import TrainArgs
         from agents.transformer.train import train
 
-        args, folder = self.args, self.args.folder / name
-        common = {"env": args.env, "env_kwargs": dict(args.env_kwargs or {}), "seed": args.seed, **self.network}
-        common |= {"eval_episodes": args.eval_episodes, "threads": args.threads, "device": "cpu", "progress": False}
-        train(TrainArgs(folder=folder, resume=(folder / "config.json").exists(), **common, **more))
+        folder = self.args.folder / name
+        resume = (folder / "config.json").exists()
+        train(policy_args(self.args, self.network, folder=folder, resume=resume, **more))
 
     def _curve(self, name: str) -> list[dict[str, Any]]:
         """Of every evaluation of a policy."""
@@ -232,72 +158,28 @@ class _Loop:
         ]
 
     def report(self, rows: list[dict[str, Any]]) -> None:
-        """rounds.json, rounds.md, rounds.png: of the rounds so far."""
-        folder = self.args.folder
-        write_json(folder / "rounds.json", rows)
-        lines = [f"# {self.config['env']}: rounds of feedback", ""]
-        lines += ["| round | judgements | true score | sampled | learned | KL | reward model's accuracy |"]
-        lines += ["| ---: | ---: | ---: | ---: | ---: | ---: | ---: |"]
-        for row in rows:
-            score = f"{row['score']:.3f} ± {row['score_se']:.3f}"
-            rest = " | ".join(_number(row.get(name)) for name in ("sampled", "learned", "start_kl", "accuracy"))
-            lines += [f"| {row['round']} | {row['judgements']:,} | {score} | {rest} |"]
-        with replacing(folder / "rounds.md") as file:
-            file.write(("\n".join(lines) + "\n").encode())
-        _draw(rows, folder / "rounds.png")
+        report_rounds(rows, self.config["env"], self.args.folder)
 
 
-def _number(value: float | None) -> str:
-    return "-" if value is None else f"{value:.3f}"
+def _clear(folder: Path, init: Path | None) -> None:
+    """Take away what a loop wrote; config.json stays until it is replaced, so that what is left is no new loop's.
 
-
-def _draw(rows: list[dict[str, Any]], path: Path) -> None:
-    from matplotlib.figure import Figure
-
-    drawn = Figure(figsize=(11, 3), layout="constrained")
-    left, middle, right = drawn.subplots(1, 3)
-    judged = [row["judgements"] for row in rows]
-    left.errorbar(judged, [r["score"] for r in rows], [r["score_se"] for r in rows], marker="o", label="true score")
-    left.plot(judged, [r["sampled"] for r in rows], "^:", label="true score, sampled texts")
-    later = [row for row in rows if row["learned"] is not None]
-    left.plot([r["judgements"] for r in later], [r["learned"] for r in later], "s--", label="learned reward")
-    left.set(xlabel="judgements", ylabel="of validation texts (± s.e.)")
-    for i, row in enumerate(rows[1:]):  # what going away from the warm start gains, and loses
-        far = [each["start_kl"] or 0.0 for each in row["curve"]]
-        for name, said, style in (("score", "true", "o-"), ("learned", "learned", "s--")):
-            values = [each[name] for each in row["curve"]]
-            middle.plot(far, values, style, color=f"C{i}", ms=3, label=f"round {row['round']}, {said}")
-    middle.set(xlabel="KL to the warm start (nats a text)", ylabel="of validation texts")
-    known = [row for row in rows if row.get("accuracy") is not None]
-    right.plot([r["judgements"] for r in known], [r["accuracy"] for r in known], "o-", label="reward model")
-    if limit := [(r["judgements"], r["true_score"]) for r in known if r["true_score"] is not None]:
-        right.plot(*zip(*limit, strict=True), "k:", label="true score")
-    right.set(xlabel="judgements", ylabel="held-out accuracy")
-    for ax in (left, middle, right):
-        if ax.lines:
-            ax.legend(frameon=False, fontsize=7)
-    with replacing(path) as file:
-        drawn.savefig(file, format="png", dpi=130, metadata={"Software": None})
-
-
-def _resolve(args: LoopArgs) -> dict[str, Any]:
-    """The settings as JSON values."""
-    at_least_1 = ("rounds", "comparisons", "prompts", "members", "epochs", "pretrain", "steps", "n_envs", "width")
-    for name, low in {**dict.fromkeys((*at_least_1, "eval_episodes", "threads"), 1), "each": 2, "seed": 0}.items():
-        whole_number(name, getattr(args, name), low)
-    number("kl_weight", args.kl_weight, low=0.0)
-    number("learning_rate", args.learning_rate, above=0.0)
-    number("reward_learning_rate", args.reward_learning_rate, above=0.0)
-    if whole_number("critic_start", args.critic_start, 0) >= args.steps:
-        raise ValueError(f"critic_start={args.critic_start} of steps={args.steps} tokens leaves none to learn from")
-    number("penalty", args.penalty, low=0.0)
-    SimulatedAnnotator(args.error, args.temperature)  # raises
-    from agents.transformer.networks import SIZES
-    from agents.transformer.settings import TrainArgs
-
-    flags = [field.name for field in fields(TrainArgs) if field.name not in (*OWN, *SIZES)]
-    for name in args.policy or {}:
-        one_of("flag in policy", name, flags)
-    if args.penalty and args.members < 2:
-        raise ValueError(f"penalty={args.penalty}: one member cannot disagree; members=3")
-    return json.loads(json.dumps({**asdict(args), "env": full_id(args.env)}, default=str))
+    Raises:
+        ValueError: people have judged there, or it has the checkpoint to begin with. Then all of it stays.
+    """
+    if init is not None and init.resolve().is_relative_to(folder.resolve()):
+        raise ValueError(f"init={init} is in {folder}, which --overwrite would take away: --folder goes elsewhere")
+    store = folder / "feedback.db"
+    if store.exists():
+        with Store(store) as opened:
+            by = [judgement.annotator for judgement in opened.judgements()]
+        if count := sum(not SimulatedAnnotator.is_name(name) for name in by):
+            raise ValueError(
+                f"{store} has {count:,} judgements of people, which --overwrite would take away: move the file "
+                "elsewhere first, or --folder goes elsewhere"
+            )
+    for name in ("feedback.db", "feedback.db-wal", "feedback.db-shm", "rounds.json", "rounds.md", "rounds.png"):
+        (folder / name).unlink(missing_ok=True)
+    for path in (folder / "warm_start", *folder.glob("[1-9]*/reward"), *folder.glob("[1-9]*/policy")):
+        if path.exists():
+            shutil.rmtree(path)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from difflib import SequenceMatcher
@@ -16,6 +17,7 @@ from agents.feedback.choosing import Disagreement, Item, next_item
 from agents.feedback.judgements import RATINGS, Answer, Comparison, Judgement, Marks, Rating, Span, Text
 from agents.feedback.store import Store
 from textgym.errors import one_of, whole_number
+from textgym.rewards.base import number
 
 
 @dataclass(frozen=True)
@@ -36,6 +38,7 @@ class SimulatedAnnotator:
         tie: the largest difference that is a tie.
         seed: of the answers.
         references: prompt -> right texts, to mark words by.
+        speed: judgements a minute; None: at once. It changes no answer, and so is not in its name.
     """
 
     error: float = 0.1
@@ -43,6 +46,7 @@ class SimulatedAnnotator:
     tie: float = 0.0
     seed: int = 0
     references: Mapping[str, Sequence[str]] = field(default_factory=dict, repr=False, hash=False)
+    speed: float | None = None
 
     def __post_init__(self):
         if not 0 <= self.error <= 0.5:
@@ -51,11 +55,18 @@ class SimulatedAnnotator:
             if not 0 <= getattr(self, name) < float("inf"):
                 raise ValueError(f"{name} must be at least 0, got {getattr(self, name)!r}")
         whole_number("seed", self.seed, 0)
+        if self.speed is not None:
+            number("speed", self.speed, above=0.0)
 
     @property
     def name(self) -> str:
         """What its judgements are kept under."""
         return f"simulated error={self.error:g} temperature={self.temperature:g} tie={self.tie:g} seed={self.seed}"
+
+    @staticmethod
+    def is_name(name: str) -> bool:
+        """Whether an annotator's name is that of a simulated one."""
+        return name.startswith("simulated error=")
 
     def preference(self, difference: np.ndarray) -> np.ndarray:
         """The probability of preferring the first where the scores differ by s - t: float64, of the same shape.
@@ -126,20 +137,26 @@ class SimulatedAnnotator:
         """Judge until it has ``count`` judgements of a kind that stand, or nothing is left: how many it has.
 
         What it is asked next is drawn from the seed and from how many it has: interrupted and started again, it goes on
-        as if it had not been. ``progress`` is called after each.
+        as if it had not been. With a ``speed``, each takes its share of a minute, which is kept with it, or as long as
+        finding the item and the answer takes, if that is longer. ``progress`` is called after each.
         """
         own = (
             "SELECT judgements FROM counts c JOIN annotators n ON n.id = c.annotator_id WHERE n.name = ? AND c.kind = ?"
         )
         done = sum(row[0] for row in store.query(own, (self.name, kind)))
         while done < count:
+            began = time.monotonic()
             item = next_item(store, self.name, kind, disagreement, np.random.default_rng([self.seed, done]))
             if item is None:
                 break
             answer = self.answer(item)
             digests = "-".join(sorted(text.digest for text in item.texts))
             submission = hashlib.sha256(f"{self.name} {kind} {digests}".encode()).hexdigest()
-            store.submit_all([Judgement(answer, self.name, submission)])
+            seconds = None
+            if self.speed is not None:
+                time.sleep(max(0.0, 60 / self.speed - (time.monotonic() - began)))
+                seconds = time.monotonic() - began
+            store.submit_all([Judgement(answer, self.name, submission, seconds=seconds)])
             done += 1
             progress()
         return done
@@ -163,6 +180,8 @@ class SimulateArgs:
     """Scores that differ by at most this are a tie."""
     seed: int = 0
     """Seed of the answers."""
+    speed: float | None = None
+    """Judgements a minute; by default it judges at once."""
     progress: bool = True
     """Show a progress bar."""
 
@@ -170,7 +189,7 @@ class SimulateArgs:
 def simulate(args: SimulateArgs) -> None:
     one_of("kind that can be simulated without references", args.kind, ("comparison", "rating"))
     whole_number("count", args.count, 1)
-    annotator = SimulatedAnnotator(args.error, args.temperature, args.tie, args.seed)
+    annotator = SimulatedAnnotator(args.error, args.temperature, args.tie, args.seed, speed=args.speed)
     bar = tqdm(total=args.count, unit="judgement", disable=not args.progress)
     with bar, Store(args.store, create=False) as store:
         done = annotator.annotate(store, args.kind, args.count, progress=bar.update)
