@@ -64,9 +64,13 @@ def panel(name, start, steps, changes):
 
 
 SETTINGS = panel("12 tokens", WORDS, 60_000, {}) | panel("38 tokens", PIECES, BUDGET, OF_PIECES)
+for _arm, _paid in {"constant": AS_PAID, "constant_uniform": REWARDS["uniform"]}.items():
+    _learned = {**SETTINGS["38 tokens/terminal"], **_paid, "agent": "transformer", "reward": "constant"}
+    SETTINGS[f"38 tokens/{_arm}"] = {flag: value for flag, value in _learned.items() if flag != "schedule"}
 SECONDS = {
     "12 tokens/warm_start": 50, "12 tokens/judged": 55, "38 tokens/warm_start": 80, "38 tokens/judged": 50,
     **{f"{name}/{arm}": cost for name, cost in (("12 tokens", 38), ("38 tokens", 48)) for arm in REWARDS},
+    "constant": 40, "constant_uniform": 40,
 }  # fmt: skip
 SMOKE = designs.SMOKE_LEARNED
 PRIMARY = Comparison("attention", "terminal")
