@@ -24,6 +24,7 @@ from agents.reward_model.losses import comparison_loss, davidson, marks_loss  # 
 from agents.reward_model.network import ScoreNetwork  # noqa: E402
 from agents.reward_model.scorer import Scorer, save  # noqa: E402
 from agents.reward_model.train import RewardArgs, train  # noqa: E402
+from agents.transformer.networks import BIDIRECTIONAL  # noqa: E402
 from textgym import Delta, Episode, Learned, Vocabulary  # noqa: E402
 from textgym.testing import check_metric, check_reward  # noqa: E402
 from textgym.testing.scripts import ExampleTask  # noqa: E402
@@ -252,7 +253,7 @@ def test_what_begins_as_a_policy_scores_at_first_what_the_policy_finds_likely():
 
 
 PENALTIES = [0.0, pytest.param(1.5, marks=pytest.mark.slow)]
-CAUSAL = [name for name in NETWORKS if described(name)["kind"] != "encoder"]  # others have no likelihood
+CAUSAL = [name for name in NETWORKS if described(name)["kind"] not in BIDIRECTIONAL]  # others have no likelihood
 
 
 @pytest.mark.parametrize("name", mostly(NETWORKS))
