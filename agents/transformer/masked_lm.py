@@ -46,6 +46,8 @@ class MaskedLM(SavedModel, ReadAnew):
             self.model(input_ids=ids, attention_mask=seen.long())
         finally:
             hook.remove()
+        if not read:
+            raise ValueError(f"the {type(self.model).__name__} makes its logits in a way that is not known here")
         return read[0]
 
     def attention(self, tokens, columns):
@@ -61,21 +63,26 @@ class MaskedLM(SavedModel, ReadAnew):
         return attention_in_columns(looks / looks.sum(1, keepdim=True), padding, tokens.shape[1])
 
     def load(self, folder):
-        if not (saved := saved_by(folder)).endswith(KINDS[self.kind][1]):
+        if not self.has_head(folder):
             raise ValueError(
-                f"no {self.kind} is in {folder!r}: it holds a {saved}, which predicts no tokens; a reward model can be "
-                "trained over it, a policy needs a ...ForMaskedLM"
+                f"no {self.kind} is in {folder!r}: it holds a {saved_by(folder)}, which predicts no tokens; a reward "
+                "model can be trained over it, a policy needs a ...ForMaskedLM"
             )
         super().load(folder)
 
     def load_trunk(self, folder):
-        if saved_by(folder).endswith(KINDS[self.kind][1]):
+        if self.has_head(folder):
             self.load(folder)
             return
         weights = self.resized(load_model("text encoder", folder, "cpu")).state_dict()
         own = self.model.base_model.state_dict()
         self.model.base_model.load_state_dict({name: weights[name] for name in own})  # without the pooler
         self.check_outputs(folder)
+
+    def has_head(self, folder: str) -> bool:
+        """Whether a folder may have the weights of the head, of which its config.json tells."""
+        saved = saved_by(folder)
+        return not saved or saved.endswith(KINDS[self.kind][1])
 
     def compare(self, name):
         tokens, rows = self._some_tokens(), torch.arange(2, device=self.device)

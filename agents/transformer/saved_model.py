@@ -118,6 +118,7 @@ class SavedModel(Policy):
 
     @torch.no_grad()
     def check_outputs(self, folder: str) -> None:
+        """:meth:`compare`, without dropout."""
         training = self.training
         self.eval()
         self.compare(f"the {type(self.model).__name__} in {folder!r}")
@@ -273,10 +274,10 @@ def config_of(folder: str) -> tuple[str, dict[str, Any]]:
     except (OSError, ValueError, KeyError) as error:
         why = str(error).strip().splitlines()[0]
         raise ValueError(f"no model of transformers is in {folder!r} (save_pretrained writes one): {why}") from error
-    causal = KINDS["causal language model"][1]
+    causal = getattr(config, "is_decoder", False) or saved_by(folder).endswith(KINDS["causal language model"][1])
     if config.is_encoder_decoder:
         kind = "seq2seq_lm"
-    elif type(config) in MODEL_FOR_MASKED_LM_MAPPING and not (config.is_decoder or saved_by(folder).endswith(causal)):
+    elif type(config) in MODEL_FOR_MASKED_LM_MAPPING and not causal:
         kind = "masked_lm"
     else:
         kind = "causal_lm"
@@ -307,11 +308,12 @@ def check_tokenizer(folder: str, vocabulary: Vocabulary) -> None:
 
 
 def first_id(config: PretrainedConfig, *names: str) -> int:
-    """The first of a config's token ids that it has, such as "bos" for ``bos_token_id``; 0 where it has none."""
+    """The first of a config's token ids that is a token, such as "bos" for ``bos_token_id``; 0 where none is."""
+    config = config.get_text_config()
     for name in names:
-        given = getattr(config.get_text_config(), f"{name}_token_id", None)
+        given = getattr(config, f"{name}_token_id", None)
         if isinstance(given, list) and given:
             given = given[0]
-        if isinstance(given, int) and given >= 0:
+        if isinstance(given, int) and 0 <= given < config.vocab_size:  # GPT-2's are 50256, if nobody says another
             return given
     return 0

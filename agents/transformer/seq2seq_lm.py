@@ -17,8 +17,8 @@ from textgym.metrics.pretrained import longest
 class Seq2SeqLM(Autoregressive):
     """The encoder reads the prompt and EOS, the decoder BEGIN (its start token) and the text.
 
-    See :class:`Autoregressive`.     While a text is written its prompt is encoded once, and the keys and values of both attentions are kept. Columns
-    before the text have outputs of 0.
+    While a text is written its prompt is encoded once, and the keys and values of both attentions are kept. Columns
+    before the text have outputs of 0. See :class:`Autoregressive`.
     """
 
     kind = "encoder-decoder model"
