@@ -42,7 +42,14 @@ MODELS = {
         **{**OF_T5, "initializer_factor": 0.3}, feed_forward_proj="gated-gelu", tie_word_embeddings=False
     ),
     "bart": lambda: transformers.BartConfig(**{**SMALL, **OF_BART}),
+    "bert": lambda: transformers.BertConfig(**SMALL, cls_token_id=21, mask_token_id=20),
+    "roberta": lambda: transformers.RobertaConfig(**SMALL | {"pad_token_id": 1}, mask_token_id=20),
+    "distilbert": lambda: transformers.DistilBertConfig(
+        vocab_size=23, dim=16, hidden_dim=16, n_heads=4, n_layers=2, max_position_embeddings=40, initializer_range=0.3
+    ),
 }
+MASKED = ("bert", "roberta", "distilbert")  # the last one without [MASK]
+LOADERS = {"causal_lm": "CausalLM", "seq2seq_lm": "Seq2SeqLM", "masked_lm": "MaskedLM"}
 BUILT_IN = {
     "decoder": {"kind": "decoder", "width": 32, "columns": 40},
     "decoder, learned": {"kind": "decoder", "width": 32, "columns": 40, "positions": "learned"},
@@ -54,7 +61,16 @@ BUILT_IN = {
     "own": {"kind": "networks:Recurrent"},
 }
 NETWORKS = [*BUILT_IN, *MODELS]
-AGAIN = ("gemma", "opt", "bloom", "mamba", "t5 1.1", "bart")  # of families that others stand for where time is short
+AGAIN = (
+    "gemma",
+    "opt",
+    "bloom",
+    "mamba",
+    "t5 1.1",
+    "bart",
+    "roberta",
+    "distilbert",
+)  # of families that others stand for where time is short
 
 
 def mostly(names):
@@ -86,12 +102,19 @@ class NeedsMore(Recurrent):
         super().__init__(vocabulary_size, depth)
 
 
+def kind_of(name):
+    """What a model's policy is called; ``LOADERS`` has the class of transformers that it is of."""
+    if name in MASKED:
+        return "masked_lm"
+    return "seq2seq_lm" if MODELS[name]().is_encoder_decoder else "causal_lm"
+
+
 def described(name, vocabulary_size=V, prompt_length=PROMPT, budget=BUDGET):
     """What describes a network in a checkpoint."""
     if name in MODELS:
         config = MODELS[name]()
         values = {k: v for k, v in config.to_dict().items() if k != "dtype"}
-        kind = "seq2seq_lm" if config.is_encoder_decoder else "causal_lm"
+        kind = kind_of(name)
         description = {"kind": kind, "model": values, "columns": 1 + prompt_length + budget}
     else:
         description = dict(BUILT_IN[name])

@@ -3,6 +3,8 @@
 import copy
 import json
 import pickle
+import shutil
+from dataclasses import replace
 
 import gymnasium as gym
 import numpy as np
@@ -10,9 +12,13 @@ import pytest
 
 torch = pytest.importorskip("torch")
 pytest.importorskip("stable_baselines3")
-pytest.importorskip("transformers")
+transformers = pytest.importorskip("transformers")
 
 from networks import BUDGET, NETWORKS, PROMPT, V, described, mostly  # noqa: E402
+from tokenizers import Tokenizer  # noqa: E402
+from tokenizers.decoders import Fuse  # noqa: E402
+from tokenizers.models import WordLevel  # noqa: E402
+from tokenizers.pre_tokenizers import Split  # noqa: E402
 
 from agents.evaluation import evaluation_env  # noqa: E402
 from agents.feedback import Comparison, Marks, Rating, Span, Store, Text  # noqa: E402
@@ -24,6 +30,7 @@ from agents.reward_model.losses import comparison_loss, davidson, marks_loss  # 
 from agents.reward_model.network import ScoreNetwork  # noqa: E402
 from agents.reward_model.scorer import Scorer, save  # noqa: E402
 from agents.reward_model.train import RewardArgs, train  # noqa: E402
+from agents.transformer.networks import BIDIRECTIONAL, describe  # noqa: E402
 from textgym import Delta, Episode, Learned, Vocabulary  # noqa: E402
 from textgym.testing import check_metric, check_reward  # noqa: E402
 from textgym.testing.scripts import ExampleTask  # noqa: E402
@@ -186,6 +193,75 @@ def test_an_ensemble_learns_what_was_judged_and_says_how_well(trained):
     assert len(scorer.config["data"]) == 64
 
 
+SIZES = {"hidden_size": 32, "num_attention_heads": 2, "num_hidden_layers": 1, "intermediate_size": 64}
+SIZES |= {"initializer_range": 0.1}
+ON_DISK = {
+    "gpt2": lambda size: transformers.GPT2LMHeadModel(transformers.GPT2Config(**SIZES, vocab_size=size)),
+    "bert": lambda size: transformers.BertForMaskedLM(transformers.BertConfig(**SIZES, vocab_size=size)),
+    "distilbert": lambda size: transformers.DistilBertForSequenceClassification(
+        transformers.DistilBertConfig(
+            dim=32, hidden_dim=64, n_heads=2, n_layers=1, initializer_range=0.1, vocab_size=size
+        )
+    ),
+}
+
+
+def on_disk(name, folder):
+    """A model and the vocabulary of ENV in a folder."""
+    vocabulary = env_of().vocabulary
+    torch.manual_seed(0)
+    ON_DISK[name](vocabulary.size).save_pretrained(folder)
+    fast = transformers.PreTrainedTokenizerFast(tokenizer_object=vocabulary.tokenizer, eos_token="<eos>")
+    fast.save_pretrained(folder)
+    return str(folder)
+
+
+@pytest.mark.parametrize("name", ["gpt2", "bert", pytest.param("distilbert", marks=pytest.mark.slow)])
+def test_a_model_on_disk_learns_what_was_judged_and_pays(judged, tmp_path, name):
+    folder = on_disk(name, tmp_path / name)
+    args = RewardArgs(judged, "Copy-v0", KWARGS, folder=tmp_path / "reward", network=folder, epochs=6, members=1)
+    report = train(replace(args, halvings=0, progress=False))
+    assert report["curve"][-1]["comparisons"]["against_true_score"] > 0.65
+    shutil.rmtree(folder)  # the reward model has all of it
+    metric = {"name": "learned", "model": str(tmp_path / "reward" / "reward.pt")}
+    reward = {"name": "delta", "metric": metric}
+    env = gym.make_vec(ENV, num_envs=2, autoreset_mode="SameStep", reward=reward, metrics=[metric], **KWARGS)
+    env.reset(seed=0)
+    good, bad = (env.vocabulary.encode(letters)[0] for letters in (GOOD[0], ALPHABET[1]))
+    paid = sum(env.step(np.array([good, bad]))[1] for _ in range(5))
+    assert paid[0] > paid[1] + 0.1
+
+
+def test_the_eos_that_a_tokenizer_of_an_encoder_lacks_is_one_more_token(tmp_path):
+    special = ["[PAD]", "[CLS]", "[MASK]"]
+    tokenizer = Tokenizer(WordLevel({token: i for i, token in enumerate([*special, *ALPHABET])}))
+    tokenizer.pre_tokenizer, tokenizer.decoder = Split("", "isolated"), Fuse()
+    names = {"pad_token": "[PAD]", "cls_token": "[CLS]", "mask_token": "[MASK]"}
+    folder = str(tmp_path / "bert")
+    transformers.PreTrainedTokenizerFast(tokenizer_object=tokenizer, **names).save_pretrained(folder)
+    config = transformers.BertConfig(**SIZES, vocab_size=len(special) + len(ALPHABET))
+    transformers.BertModel(config).save_pretrained(folder)
+    env = env_of(tokenizer=folder)
+    assert env.vocabulary.size == config.vocab_size + 1
+    network = ScoreNetwork(describe(folder, env, {}), folder)
+    assert (network.policy.begin, network.policy.mask) == (1, 2)
+    ours = network.policy.model.get_input_embeddings().weight[:-1]
+    theirs = transformers.BertModel.from_pretrained(folder).embeddings.word_embeddings.weight
+    torch.testing.assert_close(ours, theirs, rtol=0, atol=0)
+
+
+def test_a_figure_of_the_model_that_is_replaced_does_not_stay(tmp_path):
+    with Store(tmp_path / "s.db") as store:
+        store.add_texts(texts_of(env_of(), 20, 2, np.random.default_rng(1)))
+        SimulatedAnnotator(0.0).annotate(store, "rating", 40)
+    folder = tmp_path / "reward"
+    folder.mkdir()
+    for name in ("reward.pt", "report.png"):
+        (folder / name).write_bytes(b"old")
+    train(RewardArgs(tmp_path / "s.db", "Copy-v0", KWARGS, folder=folder, overwrite=True, epochs=1, **SMALL))
+    assert sorted(file.name for file in folder.iterdir()) == ["report.json", "report.md", "reward.pt"]
+
+
 def test_the_same_seed_trains_the_same_model(judged, tmp_path):
     args = {"env": "Copy-v0", "env_kwargs": KWARGS, "epochs": 1, **SMALL, "members": 1, "halvings": 0}
     reports = [train(RewardArgs(judged, folder=tmp_path / name, **args)) for name in "ab"]
@@ -252,7 +328,7 @@ def test_what_begins_as_a_policy_scores_at_first_what_the_policy_finds_likely():
 
 
 PENALTIES = [0.0, pytest.param(1.5, marks=pytest.mark.slow)]
-CAUSAL = [name for name in NETWORKS if described(name)["kind"] != "encoder"]  # others have no likelihood
+CAUSAL = [name for name in NETWORKS if described(name)["kind"] not in BIDIRECTIONAL]  # others have no likelihood
 
 
 @pytest.mark.parametrize("name", mostly(NETWORKS))
@@ -360,6 +436,7 @@ def test_what_does_not_fit_is_said(trained, tmp_path):
         ((tmp_path / "other.pt",), ValueError, "its format is x"),
         ((one, -1.0), ValueError, "penalty must be at least 0"),
         ((one, 1.0), ValueError, "has one member, which cannot disagree"),
+        ((one, 0.0, "cuda:99"), ValueError, "device 'cuda:99' cannot be used .*Here there are: auto, cpu"),
         ((one, 0.0, "cpu", "nowhere:load"), ValueError, "cannot import 'nowhere'"),
     ):
         with pytest.raises(error, match=message):

@@ -83,6 +83,26 @@ def whole_number(name: str, given: Any, low: int, high: int | None = None) -> in
     raise ValueError(f"{name} must be a whole number, {allowed}, got {given!r}")
 
 
+def usable_device(name: Any) -> Any:
+    """The ``torch.device`` of that name; "auto": the GPU where there is one.
+
+    Raises:
+        ValueError: there is none: torch or this machine does not have it.
+    """
+    import torch
+
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+        torch.empty(1, device=device)
+    except (RuntimeError, AssertionError) as error:  # AssertionError: torch is built without CUDA
+        why = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        there = ["auto", "cpu", *(f"cuda:{i}" for i in range(torch.cuda.device_count()))]
+        raise ValueError(f"device {str(name)!r} cannot be used ({why}). Here there are: {', '.join(there)}.") from error
+    return device
+
+
 def call_checked(kind: str, factory: Callable[..., Any], kwargs: dict[str, Any], also: Iterable[str] = ()) -> Any:
     """``factory(**kwargs)``; ``TypeError`` names what is missing, or the nearest keyword of one it does not take.
 

@@ -37,7 +37,9 @@ class ScoreNetwork(nn.Module):
     def __init__(self, architecture: Mapping[str, Any], folder: str | None = None, text_begins: int | None = None):
         super().__init__()
         self.text_begins = text_begins
-        self.policy = make_policy(architecture, folder)
+        self.policy = make_policy(architecture)
+        if folder is not None:
+            self.policy.load_trunk(folder)
         with torch.no_grad():
             begin = torch.full((1, 1 + architecture.get("prompt_length", 0)), self.policy.vocabulary_size)
             width = self.policy.eval().hidden(begin).shape[-1]

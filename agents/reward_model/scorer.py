@@ -12,6 +12,7 @@ from torch import Tensor
 
 from agents.files import read_saved, replacing
 from agents.reward_model.network import ScoreNetwork
+from textgym.errors import usable_device
 
 FORMAT = "textgym-reward-model-2"
 
@@ -187,9 +188,10 @@ def load_scorer(path: str | Path, device: str = "cpu") -> Scorer:
     """The reward model in a file.
 
     Raises:
-        FileNotFoundError, ValueError: as :func:`read`; a network of one's own that has other weights by now.
+        FileNotFoundError, ValueError: as :func:`read`; no such device; a network of one's own that has other weights
+            by now.
     """
-    saved = read(path)
+    saved, device = read(path), usable_device(device)
     members = []
     for weights in saved["members"]:
         network = ScoreNetwork(saved["config"]["architecture"], text_begins=saved["config"]["text_begins"])

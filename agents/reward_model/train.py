@@ -24,9 +24,8 @@ from agents.reward_model.report import figure, held_out, markdown
 from agents.reward_model.scorer import Scorer, save
 from agents.reward_model.training import Fitting, fit_member, score_at
 from agents.transformer.checkpoints import read_checkpoint
-from agents.transformer.networks import SIZES, check_network, describe, folder_of
-from agents.transformer.settings import resolve_device
-from textgym.errors import whole_number
+from agents.transformer.networks import BIDIRECTIONAL, SIZES, check_network, describe, folder_of
+from textgym.errors import usable_device, whole_number
 from textgym.registration import full_id
 from textgym.rewards.base import number
 
@@ -105,7 +104,7 @@ def train(args: RewardArgs) -> dict[str, Any]:
     """
     _check(args)
     torch.set_num_threads(args.threads)
-    device, id, env_kwargs = resolve_device(args.device), full_id(args.env), dict(args.env_kwargs or {})
+    device, id, env_kwargs = usable_device(args.device), full_id(args.env), dict(args.env_kwargs or {})
     with making(f"{id} with env_kwargs {env_kwargs}"):
         env = evaluation_env(id, "train", num_envs=1, **env_kwargs)
     task = task_name(id, env_kwargs) if args.task is None else args.task
@@ -172,6 +171,7 @@ def train(args: RewardArgs) -> dict[str, Any]:
     write_json(args.folder / "report.json", report)
     with replacing(args.folder / "report.md") as file:
         file.write(markdown(report).encode())
+    (args.folder / "report.png").unlink(missing_ok=True)  # of a model that is replaced
     figure(report, args.folder / "report.png")
     save(args.folder / "reward.pt", Scorer(members, [_scale(member, judged) for member in members], config), report)
     return report
@@ -214,7 +214,7 @@ def _of_policy(args: RewardArgs, env) -> tuple[dict[str, Any], dict[str, Any]]:
 
 def _text_begins(env, architecture: dict[str, Any]) -> int | None:
     """The column of windows where texts begin; None of a network that sees what comes behind a token."""
-    return None if architecture["kind"] == "encoder" else 1 + env.prompt_length  # column 0 is BEGIN
+    return None if architecture["kind"] in BIDIRECTIONAL else 1 + env.prompt_length  # column 0 is BEGIN
 
 
 def main() -> None:

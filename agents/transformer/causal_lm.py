@@ -7,12 +7,12 @@ from transformers import AutoModelForCausalLM
 from transformers.cache_utils import DynamicCache
 
 from agents.transformer.layout import Compact, attention_in_columns
-from agents.transformer.saved_model import AlignedRows, SavedModel
+from agents.transformer.saved_model import AlignedRows, Autoregressive
 from textgym.metrics.pretrained import longest
 
 
-class CausalLM(SavedModel):
-    """Reads BEGIN, prompt and text as one text, each row without its padding; see :class:`SavedModel`."""
+class CausalLM(Autoregressive):
+    """Reads BEGIN, prompt and text as one text, each row without its padding; see :class:`Autoregressive`."""
 
     kind = "causal language model"
 
@@ -41,19 +41,12 @@ class CausalLM(SavedModel):
 
     def attention(self, tokens, columns):
         layout = Compact(tokens, self.vocabulary_size, self.prompt_length)
-        ids, usual = self.ids(layout.tokens), self.model.config._attn_implementation
-        self.model.set_attn_implementation("eager")  # the faster ones do not tell
-        try:
-            read = self.model.base_model(
-                input_ids=ids, attention_mask=torch.ones_like(ids), use_cache=False, output_attentions=True
-            )
-        finally:
-            self.model.set_attn_implementation(usual)
-        layers = getattr(read, "attentions", None)
-        if not layers or layers[-1] is None:
+        ids = self.ids(layout.tokens)
+        found = self.last_attention(input_ids=ids, attention_mask=torch.ones_like(ids), use_cache=False)
+        if found is None:
             return super().attention(tokens, columns)
         rows = torch.arange(len(ids), device=ids.device)
-        looks = layers[-1][rows, :, columns - layout.padding].mean(1)  # (B, W)
+        looks = found[rows, :, columns - layout.padding].mean(1)  # (B, W)
         return attention_in_columns(looks, layout.padding, tokens.shape[1])
 
     def reference(self, tokens):

@@ -18,6 +18,7 @@ from agents.transformer.networks import make_policy
 from agents.transformer.policy import Policy
 from agents.transformer.sampling import Sampling
 from agents.transformer.trainer import Trainer
+from textgym.errors import usable_device
 
 FORMAT = "textgym-transformer-2"
 
@@ -146,9 +147,10 @@ def load_policy(path: str | Path, device: str | torch.device = "cpu") -> tuple[P
     """The policy of a checkpoint, and the settings of its run.
 
     Raises:
-        FileNotFoundError, ValueError: as :func:`read_checkpoint`; a network of one's own that has other weights by now.
+        FileNotFoundError, ValueError: as :func:`read_checkpoint`; no such device; a network of one's own that has other
+            weights by now.
     """
-    saved = read_checkpoint(path)
+    saved, device = read_checkpoint(path), usable_device(device)
     architecture = saved["config"]["architecture"]
     policy = make_policy(architecture)
     try:

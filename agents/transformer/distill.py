@@ -33,8 +33,7 @@ from agents.transformer.pretrain import reference_windows, text_columns
 from agents.transformer.rollout import Writer
 from agents.transformer.sampling import Sampling
 from agents.transformer.schedules import learning_rate
-from agents.transformer.settings import resolve_device
-from textgym.errors import one_of, whole_number
+from textgym.errors import one_of, usable_device, whole_number
 from textgym.rewards.base import number
 from textgym.tasks import Task
 
@@ -96,7 +95,7 @@ def distill(args: DistillArgs) -> Result:
         FloatingPointError: a loss that is no finite number.
     """
     _check(args)
-    device = resolve_device(args.device)
+    device = usable_device(args.device)
     torch.set_num_threads(args.threads)
     teacher, config = load_policy(args.teacher, device)
     folder = args.folder or args.teacher.parent.with_name(f"{args.teacher.parent.name}-distilled")

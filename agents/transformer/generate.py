@@ -19,8 +19,7 @@ from agents.files import replacing
 from agents.transformer.checkpoints import load_agent
 from agents.transformer.policy import Policy
 from agents.transformer.sampling import Sampling
-from agents.transformer.settings import resolve_device
-from textgym.errors import whole_number
+from textgym.errors import usable_device, whole_number
 
 
 @dataclass
@@ -67,7 +66,7 @@ def generate(args: GenerateArgs) -> Evaluation:
     if args.output is not None and not args.output.parent.is_dir():
         raise ValueError(f"there is no folder {str(args.output.parent)!r} to write {args.output.name!r} to")
     sampling = None if args.temperature == 0 else Sampling(args.temperature, args.top_k, args.top_p)
-    device = resolve_device(args.device)
+    device = usable_device(args.device)
     torch.set_num_threads(args.threads)
     agent, config = load_agent(args.checkpoint, device=device, seed=args.seed)
     agent.sampling = sampling

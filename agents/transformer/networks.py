@@ -30,7 +30,9 @@ BUILT_IN = {
 SAVED = {
     "causal_lm": "agents.transformer.causal_lm:CausalLM",
     "seq2seq_lm": "agents.transformer.seq2seq_lm:Seq2SeqLM",
+    "masked_lm": "agents.transformer.masked_lm:MaskedLM",
 }
+BIDIRECTIONAL = ("encoder", "masked_lm")
 OF_ENV = ("vocabulary_size", "columns", "prompt_length")
 SIZES = ("layers", "width", "heads", "positions", "dropout")
 
@@ -66,9 +68,13 @@ def describe(network: str, env, sizes: Mapping[str, Any]) -> dict[str, Any]:
     if network not in BUILT_IN and Path(network).is_dir():
         from agents.transformer.saved_model import check_tokenizer, config_of
 
-        model = config_of(network)
+        kind, model = config_of(network)
         check_tokenizer(network, env.vocabulary)
-        kind, more = "seq2seq_lm" if model.pop("is_encoder_decoder") else "causal_lm", {"model": model}
+        if kind == "masked_lm":
+            from agents.transformer.masked_lm import with_special_ids
+
+            model = with_special_ids(network, model, env.vocabulary.size)
+        more = {"model": model}
     takes = inspect.signature(_factory(kind)[0]).parameters
     given = {name: value for name, value in sizes.items() if value is not None}
     for name, value in given.items():

@@ -1,6 +1,7 @@
 """What policies over language models of ``transformers`` share: their folders, heads, and texts that go on.
 
-A window is read as ``[BEGIN][prompt][text]`` without the padding, BEGIN being the model's BOS, else EOS, else PAD.
+A window is read as ``[BEGIN][prompt][text]`` without the padding; BEGIN is the model's BOS, else EOS, else PAD, if the
+kind of the model says nothing else.
 """
 
 from __future__ import annotations
@@ -13,11 +14,11 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from transformers import AutoConfig, PretrainedConfig
+from transformers import MODEL_FOR_MASKED_LM_MAPPING, AutoConfig, PretrainedConfig
 from transformers.cache_utils import DynamicCache
 
 from agents.transformer.policy import Cache, Policy, WholeWindows
-from textgym.metrics.pretrained import AlignedCache, has_plain_cache, load_model
+from textgym.metrics.pretrained import KINDS, AlignedCache, has_plain_cache, load_model
 from textgym.tokenizers import Vocabulary
 
 VALUE_HEAD = "value_head.safetensors"  # beside the model, where a policy was exported
@@ -30,7 +31,7 @@ class SavedModel(Policy):
         vocabulary_size: V; the model may know more tokens, whose logits are cut off.
         columns: of the windows: 1 + prompt_length + budget.
         prompt_length: columns of the prompt.
-        model: its config.json, as of :func:`config_of`, without ``is_encoder_decoder``.
+        model: its config.json, as of :func:`config_of`.
         dropout: probability, wherever the architecture has dropout; in training mode only.
 
     Raises:
@@ -78,15 +79,6 @@ class SavedModel(Policy):
     def longest(self) -> int | None:
         """The longest windows that the model can read; None: no limit."""
 
-    @abstractmethod
-    def read(self, tokens: Tensor, keep: bool = False) -> tuple[Tensor, Tensor, Any]:
-        """Outputs (B, W, d) of the columns from BEGIN on of windows (B, C), how many columns stand before it, (B,), and
-        (``keep``) what is kept of them."""
-
-    @abstractmethod
-    def reference(self, tokens: Tensor) -> Tensor:
-        """Logits (B, W, .) beside the outputs of :meth:`read`, as the model's own ``forward`` computes them."""
-
     def heads(self, hidden):
         logits = self.model.get_output_embeddings()(hidden)
         if (bias := getattr(self.model, "final_logits_bias", None)) is not None:
@@ -104,31 +96,81 @@ class SavedModel(Policy):
 
         Raises:
             FileNotFoundError, ValueError: as of :func:`textgym.metrics.pretrained.load_model`; the model makes its
-                logits in another way than :meth:`heads`, or looks at the tokens to come.
+                logits in another way than :meth:`heads`, or looks at what it must not see.
         """
-        self.model.load_state_dict(load_model(self.kind, folder, "cpu").state_dict())
+        self.model.load_state_dict(self.resized(load_model(self.kind, folder, "cpu")).state_dict())
         if (file := Path(folder) / VALUE_HEAD).exists():
             from safetensors.torch import load_file
 
             self.value.load_state_dict(load_file(file))
-        self._check_logits(folder)
+        self.check_outputs(folder)
+
+    def load_trunk(self, folder: str) -> None:
+        """The weights of a folder that are needed where nobody asks for logits: by default as :meth:`load`."""
+        self.load(folder)
+
+    def resized(self, given: nn.Module) -> nn.Module:
+        """A loaded model with as many tokens as this one: a token that it does not know has a random embedding."""
+        size = self.model.get_input_embeddings().num_embeddings
+        if given.get_input_embeddings().num_embeddings < size:
+            given.resize_token_embeddings(size, mean_resizing=False)
+        return given
 
     @torch.no_grad()
-    def _check_logits(self, folder: str) -> None:
+    def check_outputs(self, folder: str) -> None:
+        """:meth:`compare`, without dropout."""
         training = self.training
         self.eval()
+        self.compare(f"the {type(self.model).__name__} in {folder!r}")
+        self.train(training)
+
+    @abstractmethod
+    def compare(self, name: str) -> None:
+        """Raise ``ValueError`` where the outputs are not those of ``name``, the model, by its own ``forward``."""
+
+    def last_attention(self, **read: Tensor) -> Tensor | None:
+        """The attention (B, heads, W, W) of the trunk's last layer while it reads; None where it does not tell."""
+        usual = self.model.config._attn_implementation
+        self.model.set_attn_implementation("eager")  # the faster ones do not tell
+        try:
+            layers = getattr(self.model.base_model(**read, output_attentions=True), "attentions", None)
+        finally:
+            self.model.set_attn_implementation(usual)
+        return layers[-1] if layers else None
+
+    def _some_tokens(self) -> Tensor:
+        """Two windows, int64 (2, C), C at most 3 longer than the shortest; the second prompt is half as long."""
+        size = 1 + self.prompt_length + 3
+        if self.columns is not None:
+            size = min(size, self.columns)
+        tokens = torch.arange(2 * size, device=self.device).reshape(2, size) % self.vocabulary_size
+        tokens[:, 0] = self.vocabulary_size
+        tokens[1, 1 : 1 + self.prompt_length // 2] = self.vocabulary_size
+        return tokens
+
+
+class Autoregressive(SavedModel):
+    """A model that reads a text from its left: what was read of one that goes on can be kept."""
+
+    @abstractmethod
+    def read(self, tokens: Tensor, keep: bool = False) -> tuple[Tensor, Tensor, Any]:
+        """Outputs (B, W, d) of the columns from BEGIN on of windows (B, C), how many columns stand before it, (B,), and
+        (``keep``) what is kept of them."""
+
+    @abstractmethod
+    def reference(self, tokens: Tensor) -> Tensor:
+        """Logits (B, W, .) beside the outputs of :meth:`read`, as the model's own ``forward`` computes them."""
+
+    def compare(self, name):
         tokens = self._some_tokens()[:1]
         changed = tokens.clone()
         changed[0, -1] = (changed[0, -1] + 1) % self.vocabulary_size
         logits, expected = self.heads(self.read(tokens)[0])[0], self.reference(tokens)[..., : self.vocabulary_size]
-        name, near = f"the {type(self.model).__name__} in {folder!r}", 1e-3 * expected.abs().max()
+        near = 1e-3 * expected.abs().max()
         if (logits - expected).abs().max() > near:
             raise ValueError(f"{name} makes its logits in a way that is not known here")
         if (logits - self.heads(self.read(changed)[0])[0])[:, :-1].abs().max() > near:
             raise ValueError(f"{name} looks at the tokens to come: not causal")
-        self.train(training)
-
-    # -- texts that go on --------------------------------------------------------------------------
 
     def cache(self, n, columns):
         return (self.rows if self.goes_on else self.without_cache)(n, columns)
@@ -172,22 +214,12 @@ class SavedModel(Policy):
         near = 1e-4 * expected.abs().max()
         return all((a - b).abs().max() <= near for a, b in zip(found, wanted, strict=True))
 
-    def _some_tokens(self) -> Tensor:
-        """Two windows, int64 (2, C), C at most 3 longer than the shortest; the second prompt is half as long."""
-        size = 1 + self.prompt_length + 3
-        if self.columns is not None:
-            size = min(size, self.columns)
-        tokens = torch.arange(2 * size, device=self.device).reshape(2, size) % self.vocabulary_size
-        tokens[:, 0] = self.vocabulary_size
-        tokens[1, 1 : 1 + self.prompt_length // 2] = self.vocabulary_size
-        return tokens
-
 
 class AlignedRows(Cache):
     """n texts whose columns all end at one, whatever their lengths: see
     :class:`~textgym.metrics.pretrained.AlignedCache`. A token is one forward of one column."""
 
-    def __init__(self, policy: SavedModel, n: int):
+    def __init__(self, policy: Autoregressive, n: int):
         self.policy = policy
         self.keys = AlignedCache(n)
         self.padding = torch.zeros(n, dtype=torch.long, device=policy.device)  # columns before BEGIN
@@ -230,8 +262,9 @@ class AlignedRows(Cache):
 # -- folders ---------------------------------------------------------------------------------------
 
 
-def config_of(folder: str) -> dict[str, Any]:
-    """The config.json of the model in a folder, JSON values, ``is_encoder_decoder`` among them.
+def config_of(folder: str) -> tuple[str, dict[str, Any]]:
+    """Which kind of policy the model in a folder is, a key of ``agents.transformer.networks.SAVED``, and its
+    config.json, JSON values.
 
     Raises:
         ValueError: there is none.
@@ -241,9 +274,21 @@ def config_of(folder: str) -> dict[str, Any]:
     except (OSError, ValueError, KeyError) as error:
         why = str(error).strip().splitlines()[0]
         raise ValueError(f"no model of transformers is in {folder!r} (save_pretrained writes one): {why}") from error
-    values = json.loads(config.to_json_string()) | {"is_encoder_decoder": config.is_encoder_decoder}
-    passing = ("transformers_version", "architectures", "dtype", "_name_or_path", "use_cache")
-    return {name: value for name, value in values.items() if name not in passing}
+    causal = getattr(config, "is_decoder", False) or saved_by(folder).endswith(KINDS["causal language model"][1])
+    if config.is_encoder_decoder:
+        kind = "seq2seq_lm"
+    elif type(config) in MODEL_FOR_MASKED_LM_MAPPING and not causal:
+        kind = "masked_lm"
+    else:
+        kind = "causal_lm"
+    passing = ("transformers_version", "architectures", "dtype", "_name_or_path", "use_cache", "is_encoder_decoder")
+    values = json.loads(config.to_json_string())
+    return kind, {name: value for name, value in values.items() if name not in passing}
+
+
+def saved_by(folder: str) -> str:
+    """The class that wrote a folder, such as "BertForMaskedLM", as its config.json says; "" where it does not."""
+    return (AutoConfig.from_pretrained(folder, local_files_only=True).architectures or [""])[0]
 
 
 def check_tokenizer(folder: str, vocabulary: Vocabulary) -> None:
@@ -263,11 +308,12 @@ def check_tokenizer(folder: str, vocabulary: Vocabulary) -> None:
 
 
 def first_id(config: PretrainedConfig, *names: str) -> int:
-    """The first of a config's token ids that it has, such as "bos" for ``bos_token_id``; 0 where it has none."""
+    """The first of a config's token ids that is a token, such as "bos" for ``bos_token_id``; 0 where none is."""
+    config = config.get_text_config()
     for name in names:
-        given = getattr(config.get_text_config(), f"{name}_token_id", None)
+        given = getattr(config, f"{name}_token_id", None)
         if isinstance(given, list) and given:
             given = given[0]
-        if isinstance(given, int) and given >= 0:
+        if isinstance(given, int) and 0 <= given < config.vocab_size:  # GPT-2's are 50256, if nobody says another
             return given
     return 0

@@ -10,15 +10,15 @@ from transformers.cache_utils import DynamicCache, DynamicLayer, EncoderDecoderC
 
 from agents.transformer.layout import Compact
 from agents.transformer.policy import Cache
-from agents.transformer.saved_model import AlignedRows, SavedModel, first_id
+from agents.transformer.saved_model import AlignedRows, Autoregressive, first_id
 from textgym.metrics.pretrained import longest
 
 
-class Seq2SeqLM(SavedModel):
-    """The encoder reads the prompt and EOS, the decoder BEGIN (its start token) and the text; see :class:`SavedModel`.
+class Seq2SeqLM(Autoregressive):
+    """The encoder reads the prompt and EOS, the decoder BEGIN (its start token) and the text.
 
     While a text is written its prompt is encoded once, and the keys and values of both attentions are kept. Columns
-    before the text have outputs of 0.
+    before the text have outputs of 0. See :class:`Autoregressive`.
     """
 
     kind = "encoder-decoder model"

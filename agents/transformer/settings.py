@@ -26,7 +26,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-import torch
 import tyro
 
 from agents.cli import Json, Spec
@@ -317,22 +316,3 @@ def _check_algorithm(args: TrainArgs) -> None:
         raise ValueError(f"mixer={args.mixer}, random_starts={args.random_starts}: texts can begin in one way only")
     if args.rollout_dropout and not args.dropout:
         raise ValueError("rollout_dropout: dropout=0 is none")
-
-
-def resolve_device(name: str) -> torch.device:
-    """The device of a flag; "auto": the GPU where there is one.
-
-    Raises:
-        ValueError: there is no such device.
-    """
-    if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        device = torch.device(name)
-        torch.empty(1, device=device)
-    except (RuntimeError, AssertionError) as error:
-        why = str(error).splitlines()[0]
-        raise ValueError(
-            f"device {name!r} cannot be had ({why}); auto takes a GPU where there is one, else cpu"
-        ) from error
-    return device

@@ -26,8 +26,9 @@ from agents.transformer.networks import SIZES, describe, folder_of, make_policy
 from agents.transformer.policy import Policy
 from agents.transformer.pretrain import pretrain
 from agents.transformer.redistribution import Redistribution
-from agents.transformer.settings import IDENTITY, TrainArgs, resolve, resolve_device
+from agents.transformer.settings import IDENTITY, TrainArgs, resolve
 from agents.transformer.trainer import Trainer
+from textgym.errors import usable_device
 
 PACKAGES = ("gymnasium", "torch", "numpy")  # whose versions are kept
 ON_BAR = {"kl": "kl_to_old", "entropy": "entropy", "length": "text_length"}
@@ -50,7 +51,7 @@ def train(args: TrainArgs) -> Result:
         FloatingPointError: a loss that is no finite number; the last checkpoint, which is named, stays.
     """
     settings = resolve(args)
-    with joined(resolve_device(args.device)) as (world, device):
+    with joined(usable_device(args.device)) as (world, device):
         return _train(args, settings, world, device)
 
 

@@ -21,7 +21,7 @@ class ClassifierProbability(BatchMetric):
     Args:
         model: a directory with a sequence classifier of ``transformers`` and its tokenizer.
         label: the class: its name (``id2label`` of the model's config) or its index.
-        device: "cpu", "cuda", "cuda:1", ...
+        device: "cpu", "cuda", "cuda:1", ..., or "auto": a GPU where there is one.
         with_prompt: the classifier reads the prompt, too, directly before the text.
 
     Raises:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from textgym.errors import one_of
+from textgym.errors import one_of, usable_device
 from textgym.metrics.base import BatchMetric
 from textgym.running import Recipe
 
@@ -31,7 +31,7 @@ class EmbeddingSimilarity(BatchMetric):
         pooling: how the vectors of the tokens become one: their "mean", that of the first ("cls") or of the "last"
             token. None: as the directory says, if it is of ``sentence_transformers`` (which must be installed), else
             "mean".
-        device: "cpu", "cuda", "cuda:1", ...
+        device: "cpu", "cuda", "cuda:1", ..., or "auto": a GPU where there is one.
 
     Raises:
         FileNotFoundError: no such directory, or no tokenizer in it.
@@ -98,7 +98,7 @@ class TextReader(Recipe):
         from textgym.metrics import pretrained
 
         self.model, self.tokenizer = pretrained.load_model(kind, path, device), pretrained.load_tokenizer(path)
-        self.device = device
+        self.device = self.model.device
         config = self.model.config.get_text_config()
         # the encoder reads; a classifier of an encoder-decoder model makes the decoder's inputs itself
         self.reads = self.model
@@ -154,7 +154,7 @@ class _SentenceTransformer(Recipe):
                 f"{path!r} holds a model of sentence_transformers: pip install sentence-transformers, "
                 f"or name a pooling ({', '.join(POOLINGS)}) to load it without"
             ) from error
-        self.model = SentenceTransformer(path, device=device, local_files_only=True).eval()
+        self.model = SentenceTransformer(path, device=str(usable_device(device)), local_files_only=True).eval()
 
     def embed(self, texts: Sequence[str]):
         """As :meth:`_Encoder.embed`."""

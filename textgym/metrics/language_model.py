@@ -48,7 +48,7 @@ class LogLikelihood(BatchMetric):
         condition: what stands before the text: the "prompt", or "none". Where nothing does (an empty prompt), it begins
             after the model's BOS or, where that is not named, EOS (else the vocabulary's EOS).
         tokens: "task" or "own", as above.
-        device: "cpu", "cuda", "cuda:1", ...
+        device: "cpu", "cuda", "cuda:1", ..., or "auto": a GPU where there is one.
         worst: what an illegal end counts as, and a text without a token. None: -20 for "mean" (below that of any
             text one would show), -10,000 for "sum", e^20 for "perplexity", 0 for "probability".
 
@@ -223,8 +223,8 @@ class CausalModel(Recipe):
 
         from textgym.metrics.pretrained import has_plain_cache, load_model, longest
 
-        self.path, self.device = path, device
-        self.model = load_model("causal language model", path, device)
+        self.path, self.model = path, load_model("causal language model", path, device)
+        self.device = self.model.device
         config, takes = self.model.config.get_text_config(), inspect.signature(self.model.forward).parameters
         config.use_cache = False  # unless a call says so
         self.size = self.model.get_input_embeddings().num_embeddings
@@ -233,7 +233,7 @@ class CausalModel(Recipe):
         self.longest = longest(self.model)
         self.keeps_some = "logits_to_keep" in takes
         self.cached = {"past_key_values", "position_ids"} <= set(takes) and has_plain_cache(self.model)
-        first, second = self.logits(torch.tensor([[0, 0], [0, self.size - 1]], device=device))[:, 0]
+        first, second = self.logits(torch.tensor([[0, 0], [0, self.size - 1]], device=self.device))[:, 0]
         if not torch.allclose(first, second, rtol=1e-2, atol=1e-3 * first.abs().max().item()):
             raise ValueError(f"the {type(self.model).__name__} in {path!r} looks at the tokens to come: not causal")
 

@@ -62,7 +62,7 @@ class Learned(BatchMetric):
     Args:
         model: the file.
         penalty: standard deviations over the members that are taken off the mean, at least 0.
-        device: "cpu", "cuda", "cuda:1", ...
+        device: "cpu", "cuda", "cuda:1", ..., or "auto": a GPU where there is one.
         loader: ``"package.module:function"``: what makes a :class:`Scorer` of file and device.
 
     Raises:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from textgym.errors import usable_device
 from textgym.metrics.base import BatchMetric, BatchProgress
 
 try:
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 KINDS = {
     "causal language model": ("AutoModelForCausalLM", ("ForCausalLM", "LMHeadModel", "ForConditionalGeneration")),
     "encoder-decoder model": ("AutoModelForSeq2SeqLM", ("ForConditionalGeneration",)),
+    "masked language model": ("AutoModelForMaskedLM", ("ForMaskedLM", "ForPreTraining")),
     "sequence classifier": ("AutoModelForSequenceClassification", ("ForSequenceClassification",)),
     "text encoder": ("AutoModel", ("",)),
 }
@@ -39,7 +41,7 @@ def load_model(kind: str, path: str, device: str) -> torch.nn.Module:
     Args:
         kind: a key of ``KINDS``.
         path: the directory.
-        device: "cpu", "cuda", "cuda:1", ...
+        device: "cpu", "cuda", "cuda:1", ..., or "auto": a GPU where there is one.
 
     Raises:
         FileNotFoundError: no directory at ``path``.
@@ -58,10 +60,7 @@ def load_model(kind: str, path: str, device: str) -> torch.nn.Module:
     if missing or not saved.endswith(saved_by):
         lacking = f", which lacks {', '.join(missing[:3])}" if missing else ""
         raise ValueError(f"no {kind} is in {path!r}: it holds a {saved}{lacking}")
-    try:
-        return model.eval().requires_grad_(False).to(device)
-    except (RuntimeError, AssertionError) as error:  # AssertionError: torch is built without CUDA
-        raise ValueError(f"device {device!r} cannot be used: {_first_line(error)}") from error
+    return model.eval().requires_grad_(False).to(usable_device(device))
 
 
 def load_tokenizer(path: str):
