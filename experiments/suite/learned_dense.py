@@ -18,6 +18,10 @@ the true score falls, the reward is over-optimised. Its collapses (3 of 10 seeds
 and a pretrained network of 124 million parameters; here both panels together have 20 runs an arm. That the score counts
 a text's likelihood, too, attention does not know.
 
+One further question, asked when redistributed pay had made texts longer: `constant` pays 1 at the end of any text,
+`constant_uniform` redistributes that. A token is learnt from by what is paid from it on, and of a redistributed reward
+more lies ahead where the text goes on, though its sum is the same: the second arm should lengthen texts, too.
+
 Settings are from seed 0, which is none of these runs: at a learning rate of 1e-3, with minibatches of 512 or critics
 fitted to 4,000 tokens, the first updates spoilt the start (sampled 0.77 to 0.58, or worse); as they are now, terminal
 went from 0.77 to 0.85, attention to 0.83. In the long texts what was learned rose there and the true score did not.
