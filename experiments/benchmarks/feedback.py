@@ -6,23 +6,28 @@ A store on disk, 20,000 texts for 5,000 prompts (and, in a second one, for a sin
 a pair or text judged again withdrawing what was said of it before.
 Times are of calls in this process, on a file that the system has in its cache: the median of all calls, and the 99th
 percentile. The next item is that of an annotator who has judged a twentieth of it all, of one who is new, and with an
-ensemble's disagreement, whose own time is not in it; the page asks for the item and for the progress.
+ensemble's disagreement, whose own time is not in it; the page asks for the item and for the progress. Over HTTP it is
+asked for as the page does, on one connection, of a server in a thread of this process.
 """
 
 from __future__ import annotations
 
 import sqlite3
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from http.client import HTTPConnection
 from itertools import count
 from pathlib import Path
 
 import numpy as np
+import uvicorn
 from tqdm import tqdm
 
 from agents.feedback import Comparison, Judgement, Marks, Rating, Span, Store, Text, next_item
-from agents.feedback.server import progress
+from agents.feedback.server import listen, make_app, progress
 from experiments.benchmarks.flags import flags
 from experiments.measurements import Table, measuring
 
@@ -49,6 +54,32 @@ def milliseconds(function: Callable[[], object], calls: int) -> list[float]:
         function()
         times.append(1000 * (time.perf_counter() - start))
     return np.percentile(times, [50, 99]).tolist()
+
+
+@contextmanager
+def over_http(store: Store) -> Iterator[Callable[[], object]]:
+    """A call that asks a server for the next comparison."""
+    rng = np.random.default_rng(0)
+    with closing(listen("127.0.0.1", 0)) as listening:
+        app = make_app(store, lambda items: rng.random(len(items)))
+        server = uvicorn.Server(uvicorn.Config(app, log_level="warning", lifespan="off"))
+        thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})
+        thread.start()
+        connection = HTTPConnection(*listening.getsockname())
+
+        def ask() -> bytes:
+            connection.request("GET", "/api/next?annotator=new&kind=comparison")
+            answer = connection.getresponse()
+            if answer.status != 200:
+                raise RuntimeError(f"the server says {answer.status}")
+            return answer.read()
+
+        try:
+            yield ask
+        finally:
+            connection.close()
+            server.should_exit = True
+            thread.join()
 
 
 def waits(folder: Path, texts: int, group: int, judged: int, calls: int) -> list[list]:
@@ -80,6 +111,8 @@ def waits(folder: Path, texts: int, group: int, judged: int, calls: int) -> list
     )
     jobs.append(("undo", lambda: store.undo("annotator 3", f"undo {next(numbers)}")))
     rows = [[group, name, milliseconds(job, calls)] for name, job in jobs]
+    with over_http(store) as ask:
+        rows.append([group, "next comparison, by disagreement, over HTTP", milliseconds(ask, calls)])
     store.close()
     return rows
 
