@@ -126,7 +126,7 @@ def test_one_command_measures_what_has_no_record_and_reports(tmp_path, monkeypat
     run = command.Run("benchmarks", smoke=True, folder=tmp_path)
     command.run(run)
     page = (tmp_path / "benchmark-feedback.md").read_text()
-    assert "Tiny, to see that it runs" in page and len(re.findall(r"\| next \w+", page)) == 14
+    assert "Tiny, to see that it runs" in page and len(re.findall(r"\| next \w+", page)) == 16
     html = (tmp_path / "report.html").read_text()
     assert "How long an annotator waits" in html and "<td>progress</td>" in html
     before = {file: file.read_bytes() for file in tmp_path.glob("*.*")}
