@@ -56,6 +56,22 @@ def encoders(tmp_path_factory):
     return save_encoders(tmp_path_factory.mktemp("encoders"))
 
 
+@pytest.fixture(scope="session")
+def judged(tmp_path_factory):
+    """A store with comparisons by an annotator who errs and one who always says the same, ratings and marks."""
+    from reward_models import judged_in
+
+    return judged_in(tmp_path_factory.mktemp("judged"))
+
+
+@pytest.fixture(scope="session")
+def trained(judged, tmp_path_factory):
+    """The folder of a reward model that learned from ``judged``, and its report."""
+    from reward_models import trained_on
+
+    return trained_on(judged, tmp_path_factory.mktemp("trained"))
+
+
 def pytest_make_parametrize_id(config, val, argname):
     """The same ids in every process: a ``repr`` with a memory address is not, and parallel runs need it."""
     return re.sub(r" at 0x[0-9a-f]+", "", repr(val)) if " at 0x" in repr(val) else None

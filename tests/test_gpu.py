@@ -9,12 +9,12 @@ pytest.importorskip("stable_baselines3")
 pytest.importorskip("transformers")
 
 from networks import BUDGET, NETWORKS, PROMPT, V, make, prompts, same  # noqa: E402
+from reward_models import ENV, KWARGS  # noqa: E402
+from reward_models import SMALL as SMALL_REWARD  # noqa: E402
 from saved_models import BYTES, TEXTS, finished  # noqa: E402
 from test_agents_sb3 import quick as quick_sb3  # noqa: E402
 from test_agents_transformer import SMALL, quick  # noqa: E402
 from test_language_model import play  # noqa: E402
-from test_reward_model import ENV, KWARGS, judged  # noqa: E402, F401
-from test_reward_model import SMALL as SMALL_REWARD  # noqa: E402
 
 from agents.evaluation import evaluate, evaluation_env, load_agent  # noqa: E402
 from agents.reward_model.train import RewardArgs  # noqa: E402
@@ -146,7 +146,7 @@ def test_embeddings_and_classifiers_say_what_they_say_on_the_cpu(encoders):
         np.testing.assert_allclose(there.start_rows(len(TEXTS), BYTES).value(step), here.score_rows(step), atol=1e-5)
 
 
-def test_a_reward_model_is_trained_there_and_pays_the_same_on_both(judged, tmp_path):  # noqa: F811
+def test_a_reward_model_is_trained_there_and_pays_the_same_on_both(judged, tmp_path):
     args = RewardArgs(judged, "Copy-v0", KWARGS, folder=tmp_path, epochs=6, device=GPU, **SMALL_REWARD)
     assert train_reward(args)["curve"][-1]["comparisons"]["accuracy"] > 0.6
 
