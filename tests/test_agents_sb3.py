@@ -268,6 +268,7 @@ def test_it_refuses_to_resume_another_run(tmp_path):
         ({"encoder_kwargs": {"features_dim": "16"}}, "encoder_kwargs {'features_dim': '16'}"),
         ({"hyperparams": {"n_steps": "16"}}, "hyperparams {'n_steps': '16'}"),
         ({"device": "cudo"}, "device 'cudo'"),
+        ({"device": "cuda:99"}, "device 'cuda:99' cannot be used"),
         ({"gamma": 2.0}, "gamma must be a finite number"),
         ({"warm_start_lr": -1.0}, "warm_start_lr must be a finite number"),
         ({"eval_every": 0}, "eval_every must be a whole number, at least 1"),

@@ -11,7 +11,7 @@ from typing import Any
 from agents.cli import Json, Spec, making
 from agents.runs import as_json, reward_of
 from agents.sb3.algorithms import ALGORITHMS, OURS, algorithm, check_keywords, hyperparams
-from textgym.errors import whole_number
+from textgym.errors import usable_device, whole_number
 from textgym.registration import full_id
 from textgym.rewards.base import number
 from textgym.sb3.encoders import policy_kwargs
@@ -87,6 +87,7 @@ def resolve(args: TrainArgs) -> dict[str, Any]:
     id = full_id(args.env)
     for name, low in (("eval_every", 1), ("eval_episodes", 1), ("eval_first", 0), ("threads", 1)):
         whole_number(name, getattr(args, name), low)
+    usable_device(args.device)  # Stable-Baselines3 would take the CPU without a word
     number("gamma", args.gamma, low=0.0, high=1.0)
     number("warm_start_lr", args.warm_start_lr, above=0.0)
     flags = {name: getattr(args, name) for name in ("n_envs", "encoder", "warm_start", "critic_start")} | {

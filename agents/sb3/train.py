@@ -26,8 +26,9 @@ def train(args: TrainArgs) -> Result:
     one, and ``resume=True`` goes on from there to the same end as a run that was never stopped.
 
     Raises:
-        ValueError: an unknown name, keyword or hyperparameter; a warm start of an agent that has none; a reward with
-            another gamma; a folder that has another run, or (resume) a run with other settings, which are named.
+        ValueError: an unknown name, keyword or hyperparameter; a device that is not there; a warm start of an agent
+            that has none; a reward with another gamma; a folder that has another run, or (resume) a run with other
+            settings, which are named.
         TypeError: a setting that is no JSON value.
         FloatingPointError: weights or logits that are no finite numbers; the last checkpoint stays.
         ImportError: an algorithm of sb3-contrib without sb3-contrib.
