@@ -13,6 +13,7 @@ from agents.cli import Spec, command_line
 from experiments import launch, measurements, records, registry, tuning
 from experiments.same import SameRuns
 from textgym.errors import whole_number
+from textgym.rewards import make_reward
 
 FOLDER = Path("runs/experiments")
 SMOKE = Path("runs/smoke")
@@ -123,6 +124,11 @@ def run(args: Run) -> None:
     if args.again:
         raise ValueError(f"only benchmarks take --again: runs of {args.what} that have records are not made again")
     chosen = registry.select(args.what, args.seeds, args.tune, **given)
+    if args.reward is not None:
+        try:
+            make_reward(args.reward)  # what cannot be made is refused before the controls are run
+        except TypeError as error:
+            raise ValueError(f"--reward: {error}") from error
     if args.smoke:
         chosen = [experiment.tiny() for experiment in chosen]
     folder = args.folder or (SMOKE if args.smoke or args.what == "smoke" else FOLDER)
@@ -200,6 +206,8 @@ def _chosen(args: Report | Plot) -> list[registry.Experiment]:
         raise ValueError(f"there are no records in {args.folder / 'records'}: python -m experiments run ...")
     if not args.what:
         names = [name for name in there if name != measurements.FOLDER]
+        if foreign := [str(args.folder / "records" / name) for name in names if name not in registry.names()]:
+            raise ValueError(f"foreign records, of no experiment that is here: {', '.join(foreign)}")
         return [registry.load(name, args.seeds, **_given(args.folder / "records" / name)) for name in names]
     words = [word for word in args.what if word != measurements.FOLDER]
     wanted = [e for word in words for e in registry.select(word, args.seeds)]

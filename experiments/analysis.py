@@ -5,6 +5,7 @@ Every draw comes from a generator seeded by what it is for, so that the same rec
 
 from __future__ import annotations
 
+import functools
 import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -26,7 +27,7 @@ class Difference:
 
     Attributes:
         differences: float (n,).
-        interval: of their mean, 95 %, studentised bootstrap.
+        interval: of their mean, 95 %, studentised bootstrap; exact where scores are a yes or no.
         p: of the sign-flip test, two-sided.
         improvement: probability that a run of the one beats one of the other.
     """
@@ -76,9 +77,18 @@ class Analysis:
         runs = self.runs(arm)
         return np.asarray(self.experiment.score(runs), float) if runs else np.array([])
 
+    @functools.cached_property
+    def is_yes_or_no(self) -> bool:
+        """The score of every run is 0 or 1: runs are counted, and intervals are exact."""
+        scores = np.concatenate([self.scores(arm) for arm in self.experiment.settings])
+        return len(np.unique(scores)) == 2 and bool(np.isin(scores, (0, 1)).all())
+
     def estimate(self, arm: str) -> tuple[float, statistics.Interval]:
-        """The interquartile mean of an arm's scores, and its stratified bootstrap interval."""
+        """The interquartile mean of an arm's scores, and its stratified bootstrap interval; of a yes or no the share,
+        and its exact interval."""
         scores = self.scores(arm)
+        if self.is_yes_or_no:
+            return float(scores.mean()), statistics.clopper_pearson(int(scores.sum()), len(scores))
         return float(statistics.iqm(scores)), statistics.stratified_bootstrap([scores], self._rng("iqm", arm))
 
     def curve(self, arm: str, column: str) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
@@ -116,11 +126,13 @@ class Analysis:
             return None
         values = np.array([np.mean(by_seed[seed]) for seed in sorted(by_seed)])
         rng = self._rng("difference", arm, control, panel or "")
+        exact = self.is_yes_or_no and np.isin(values, (-1, 0, 1)).all()  # not a mean over panels
+        interval = statistics.exact_difference(values) if exact else statistics.studentised_bootstrap(values, rng)
         return Difference(
             arm,
             control,
             values,
-            statistics.studentised_bootstrap(values, rng),
+            interval,
             statistics.sign_flip_test(values, rng),
             statistics.probability_of_improvement(ours, theirs),
         )
@@ -137,12 +149,17 @@ class Analysis:
         if found is None:
             return f"{primary.arm} and {primary.control} share no seed: nothing can be said."
         few = "" if len(found.differences) >= CLAIM else f" (exploratory: fewer than {CLAIM} seeds)"
-        return f"{self.compared}: {found}: **{concluded(primary, found.interval)}**{few}."
+        return f"{self.measure}: {self.compared}: {found}: **{concluded(primary, found.interval)}**{few}."
 
     def primary(self) -> Difference | None:
         """The comparison that was declared beforehand."""
         primary = self.experiment.primary
         return self.difference(primary.arm, primary.control, primary.panel)
+
+    @property
+    def measure(self) -> str:
+        """What runs are judged by, in the words of the experiment's score."""
+        return (self.experiment.score.__doc__ or "score").partition(", float")[0]
 
     @property
     def compared(self) -> str:

@@ -40,9 +40,8 @@ def _cells(analysis: Analysis) -> list[str]:
     link = f"[{experiment.name}](experiments/published/report.md#{experiment.name})"
     if found is None:
         return [experiment.question, f"{analysis.compared}: nothing yet", "not decided", "0", link]
-    what = (experiment.score.__doc__ or "score").partition(", float")[0]
     low, high = found.interval
-    said = f"{what}: {analysis.compared} is {found.mean:+.4f} ({low:+.4f} to {high:+.4f})"
+    said = f"{analysis.measure}: {analysis.compared} is {found.mean:+.4f} ({low:+.4f} to {high:+.4f})"
     seeds = len(found.differences)
     few = f", exploratory: fewer than {CLAIM} seeds" if seeds < CLAIM else ""
     verdict = concluded(experiment.primary, found.interval)

@@ -24,6 +24,10 @@ from experiments.search import outside, point_in
 
 FORMAT = "textgym-record-1"
 SUFFIX = ".jsonl.gz"
+HEADER = {  # of the record of a run, at least
+    "experiment": str, "arm": str, "seed": int, "id": str, "settings": dict, "given": dict,
+    "fingerprint": (str, type(None)), "init": (str, type(None)), "policy": (str, type(None)),
+}  # fmt: skip
 
 
 class RecordError(ValueError):
@@ -121,6 +125,11 @@ def read(path: Path, of: str = "experiment") -> Record:
         raise RecordError([f"{path}: changed: its lines are not those of its checksum"])
     if of not in header:
         raise RecordError([f"{path}: foreign: no record of any {of}"])
+    kinds = HEADER if of == "experiment" else {}
+    if wrong := [name for name, kind in kinds.items() if name not in header or not isinstance(header[name], kind)]:
+        raise RecordError([f"{path}: foreign: its header lacks {', '.join(wrong)}, or has something else there"])
+    if of == "experiment" and not evaluations and header.get("trial") is None:
+        raise RecordError([f"{path}: it has no evaluations"])
     return Record(path, header, evaluations)
 
 

@@ -20,6 +20,7 @@ from textgym.errors import unknown, whole_number
 TUNING_SEED = 0  # of trials, and of what they start from
 FIRST_SEED = 1  # of every experiment
 QUICK_SEEDS = 3  # of the tag "quick"
+ONLY_MINE = "{}: only the experiment 'mine' takes these flags"
 REQUIRED = ("TAGS", "BUDGET", "SEEDS", "SETTINGS", "SECONDS", "SMOKE", "PRIMARY", "score")
 
 
@@ -229,7 +230,7 @@ def _settings(module: ModuleType, given: Mapping[str, Any]) -> Mapping[str, Mapp
     if callable(module.SETTINGS):
         return module.SETTINGS(**given)
     if given:
-        raise ValueError(f"{', '.join(given)}: only the experiment 'mine' takes these flags")
+        raise ValueError(ONLY_MINE.format(", ".join(given)))
     return module.SETTINGS
 
 
@@ -271,9 +272,11 @@ def select(word: str, seeds: int | None = None, trials: int | None = None, **giv
         return [load(word, seeds, trials=trials or 0, **given)]
     every = [load(name, seeds or (QUICK_SEEDS if word == "quick" else None)) for name in names()]
     found = [e for e in every if word in ("all", "smoke") or word in e.tags]
-    if not found or given:
-        tags = sorted({tag for experiment in every for tag in experiment.tags})
-        raise unknown("experiment or tag", word, [*names(), *tags, "all", "smoke"])
+    if not found:
+        tags = {tag for experiment in every for tag in experiment.tags}
+        raise unknown("experiment or tag", word, {*names(), *tags, "all", "smoke"})
+    if given:
+        raise ValueError(ONLY_MINE.format(", ".join(given)))
     if trials is not None:
         if not any(e.search for e in found):
             raise ValueError(f"--tune {trials}: of {word}, none has a SEARCH: {', '.join(e.name for e in found)}")

@@ -105,6 +105,10 @@ def section(
         "Collapsed: the last greedy score is below half of the run's best (exact interval of the share); of fewer than "
         f"{COUNTED} runs that is exploratory, too."
     )
+    if analysis.is_yes_or_no:
+        notes.append(
+            "The score is a yes or no: the share of runs stands for the interquartile mean; intervals are exact."
+        )
     notes.append(sources(records))
     own = [record for record in (*records, *tried) if "made_as" not in record.header]
     hours = sum(record.header["seconds"] for record in own) / 3600

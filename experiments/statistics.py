@@ -134,6 +134,24 @@ def clopper_pearson(count: int, of: int, level: float = 0.95) -> Interval:
     return low, high
 
 
+def exact_difference(differences: np.ndarray, level: float = 0.95) -> Interval:
+    """An interval of the mean of paired differences of a yes or no, each -1, 0 or 1, that covers at least ``level``.
+
+    From the exact intervals of the two shares (of the pairs that are 1, that are -1), each with half of what may be
+    missed: wide, but of 20 pairs that are all -1 it says what could be otherwise, which no bootstrap does.
+
+    Raises:
+        ValueError: other differences, or none.
+    """
+    values = np.asarray(differences, float)
+    if not len(values) or not np.isin(values, (-1, 0, 1)).all():
+        raise ValueError(f"differences of a yes or no are -1, 0 or 1, and at least one, got {values}")
+    (low_up, high_up), (low_down, high_down) = (
+        clopper_pearson(int((values == sign).sum()), len(values), (1 + level) / 2) for sign in (1, -1)
+    )
+    return max(-1.0, low_up - high_down), min(1.0, high_up - low_down)
+
+
 def _binomial_cdf(count: int, of: int, p: float) -> float:
     return sum(math.comb(of, k) * p**k * (1 - p) ** (of - k) for k in range(count + 1))
 

@@ -130,6 +130,19 @@ def test_a_foreign_record_is_named(folder):
     assert any("other-s0.jsonl.gz: foreign" in each for each in found)
 
 
+@pytest.mark.parametrize("change", [{"seed": "one"}, {"settings": None}, {"id": None}, {"policy": 1}])
+def test_a_header_that_is_none_of_a_run_is_named(folder, change):
+    rewrite(path(folder, "delta-s1"), change)
+    (found,) = problems(folder)
+    assert "delta-s1.jsonl.gz: foreign: its header lacks" in found and next(iter(change)) in found
+
+
+def test_a_run_without_evaluations_is_named(folder):
+    run = next(run for run in EXPERIMENT.runs() if run.name == "delta-s1")
+    write(path(folder, "delta-s1"), header_of(run), [])
+    assert problems(folder) == [f"{path(folder, 'delta-s1')}: it has no evaluations"]
+
+
 def test_later_seeds_are_left_out(folder):
     assert [r.seed for r in read_experiment(folder, replace(EXPERIMENT, seeds=2))] == [1, 1, 2, 2]
 

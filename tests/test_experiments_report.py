@@ -12,7 +12,7 @@ from launchers import inline
 
 import textgym
 from experiments import __main__ as command
-from experiments import analysis, launch, published, records, registry, report
+from experiments import analysis, launch, published, records, registry, report, statistics
 from experiments.records import read_experiment
 from experiments.registry import Comparison, load, names
 
@@ -114,6 +114,20 @@ def test_differences_are_paired_by_seed_and_panels_averaged():
     assert analysis.Analysis(experiment, found).difference("b", "b") is None
 
 
+def test_a_yes_or_no_is_counted_and_its_intervals_are_exact():
+    settings = dict.fromkeys(("p/a", "p/b", "q/a", "q/b"), {"agent": "x"})
+    experiment = replace(load("hacking"), settings=settings, seeds=20, primary=Comparison("a", "b"))
+    seeds = range(registry.FIRST_SEED, registry.FIRST_SEED + 20)
+    found = [record_of(f"p/{arm}", seed, score) for arm, score in (("a", 0.0), ("b", 1.0)) for seed in seeds]
+    found += [record_of(f"q/{arm}", seed, float(arm == "a" and seed % 4 == 0)) for arm in "ab" for seed in seeds]
+    of = analysis.Analysis(experiment, found)
+    assert of.difference("a", "b", "p").interval == statistics.exact_difference(np.full(20, -1))
+    assert of.estimate("q/a") == (0.25, statistics.clopper_pearson(5, 20))  # its interquartile mean would be 0
+    assert np.isfinite(of.difference("a", "b").interval).all()  # means over panels are no yes or no
+    uncertain = [*found[:-1], record_of("q/b", seeds[-1], 0.5)]
+    assert not analysis.Analysis(experiment, uncertain).is_yes_or_no
+
+
 def test_a_control_of_no_panel_is_that_of_every_panel():
     settings = dict.fromkeys(("start", "p/a", "q/a"), {"agent": "x"})
     experiment = replace(load("hacking"), settings=settings, seeds=2, primary=Comparison("a", "start"))
@@ -175,6 +189,19 @@ def test_a_reward_of_ones_own_is_an_arm_and_its_report_is_made_from_records(tmp_
     assert list(found.evaluations[-1]["terms"]) == ["delta:cer"]
     with pytest.raises(records.RecordError, match="reward was"):
         command.run(command.Run("mine", reward="terminal", env="SpellingNoisy-v0", folder=tmp_path))
+
+
+def test_a_reward_that_cannot_be_made_is_refused_before_its_controls_are_run(tmp_path):
+    for reward, said in (("no.module:X", "cannot import"), ("delt", "Did you mean 'delta'"), ([], "a reward is")):
+        with pytest.raises(ValueError, match=said):
+            command.run(command.Run("mine", reward=reward, env="Copy-v0", folder=tmp_path / "x"))
+    assert not (tmp_path / "x").exists()
+
+
+def test_records_of_no_experiment_are_named(tmp_path):
+    records.write(tmp_path / "records" / "otherthing" / f"a-s1{records.SUFFIX}", {"experiment": "otherthing"}, [{}])
+    with pytest.raises(ValueError, match="foreign records.*otherthing"):
+        command.report(command.Report(folder=tmp_path))
 
 
 def test_the_list_says_what_each_would_cost(capsys):

@@ -54,6 +54,22 @@ def test_an_exact_interval_ends_where_the_count_becomes_a_surprise(count, of):
     assert high == 1 if count == of else 1 - at_least(count + 1, high) == pytest.approx(0.025, abs=1e-9)
 
 
+def test_differences_of_a_yes_or_no_have_intervals_that_cover():
+    low, high = statistics.exact_difference(np.full(20, -1.0))
+    assert low == -1 and -0.7 < high < -0.5  # all 20 agree, and yet there is something to say
+    same = statistics.exact_difference(np.zeros(20))
+    assert same[0] == -same[1] < -0.1
+    generator, covered = rng(9), 0
+    for _ in range(400):
+        values = generator.choice([-1, 0, 1], 10, p=[0.1, 0.6, 0.3])
+        low, high = statistics.exact_difference(values)
+        covered += low <= 0.2 <= high
+    assert covered >= 0.95 * 400
+    for wrong in ([], [0.5, 1.0]):
+        with pytest.raises(ValueError, match="-1, 0 or 1"):
+            statistics.exact_difference(np.array(wrong))
+
+
 @pytest.mark.parametrize("n", [1, 2, 5, 8])
 def test_sign_flips_are_enumerated(n):
     values = rng(n).normal(0.5, 1, n)

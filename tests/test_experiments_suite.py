@@ -40,8 +40,11 @@ def test_unknown_names_are_answered_with_the_nearest():
         select("hackin")
     with pytest.raises(ValueError, match="only the experiment 'mine'"):
         load("hacking", env="textgym/Copy-v0")
-    with pytest.raises(ValueError, match="unknown"):
+    with pytest.raises(ValueError, match="unknown") as caught:
         select("nothing_like_it")
+    assert str(caught.value).count(" mine,") == 1  # an experiment and a tag
+    with pytest.raises(ValueError, match="reward: only the experiment 'mine'"):
+        select("quick", reward="delta")
 
 
 def test_tags_select_and_quick_has_few_seeds():
