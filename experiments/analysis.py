@@ -63,7 +63,7 @@ class Analysis:
     def title(self) -> str:
         seeds = {len(self.runs(arm)) for arm in self.experiment.settings} - {0}
         counts = f"{min(seeds, default=0)}" if len(seeds) < 2 else f"{min(seeds)} to {max(seeds)}"
-        return f"{self.experiment.name}: {counts} seeds an arm, every run drawn"
+        return f"{self.experiment.name}: {counts} seeds an arm"
 
     def runs(self, arm: str) -> list[Record]:
         return [record for record in self.records if record.arm == arm]

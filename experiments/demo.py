@@ -28,6 +28,7 @@ SHOWN = "dense_vs_sparse"
 PANEL = "spelling"
 REWARDS = {"delta": "paid at once (delta)", "terminal": "paid at the end (terminal)"}
 COLUMNS = {"greedy": "Greedy", "sampled": "Sampled"}
+COPIED, BEGUN = "copy-the-prompt", "the warm start"
 VIEWS = {  # of the figure: panel, column -> title
     ("copy", "greedy"): "Copy, from nothing: greedy",
     ("spelling", "greedy"): "Spelling, after a warm start: greedy",
@@ -76,24 +77,26 @@ def demo(args: DemoArgs) -> None:
 
 def lines(found: Sequence[Record], column: str, panel: str = PANEL) -> dict[str, float]:
     """The true scores that training is held against, on the same episodes: name -> height."""
-    copied = {"copy-the-prompt": _of(found, "copy_prompt", panel)[0].last("greedy")}
+    copied = {COPIED: _of(found, "copy_prompt", panel)[0].last("greedy")}
     if panel != PANEL:
         return copied  # it begins with nothing
     begun = [run.curve(column)[0] for reward in REWARDS for run in _of(found, reward)]
-    return {**copied, "the warm start": float(np.mean(begun))}
+    return {**copied, BEGUN: float(np.mean(begun))}
 
 
 def verdict(found: Sequence[Record]) -> str:
-    """One line: which line was beaten by the last agents of which reward, on average and in how many runs."""
+    """One line: which line was beaten by the last agents of which reward, on average and in how many runs (each held
+    against its own warm start)."""
     sentences = []
     for column, title in COLUMNS.items():
         parts = []
         for reward in REWARDS:
-            last = np.array([run.last(column) for run in _of(found, reward)])
-            for name, line in lines(found, column).items():
-                word = "beat" if last.mean() > line else "did not beat"
+            runs = _of(found, reward)
+            last, begun = (np.array([run.curve(column)[at] for run in runs]) for at in (-1, 0))
+            for name, line in {**lines(found, column), BEGUN: begun}.items():
+                word = "beat" if last.mean() > np.mean(line) else "did not beat"
                 above = f"{int((last > line).sum())} of {len(last)} runs"
-                parts.append(f"{reward} {word} {name} ({last.mean():.3f} against {line:.3f}, {above})")
+                parts.append(f"{reward} {word} {name} ({last.mean():.3f} against {np.mean(line):.3f}, {above})")
         sentences.append(f"{title}: {', '.join(parts)}.")
     return " ".join(sentences)
 
@@ -131,7 +134,7 @@ def draw(experiment: Experiment, found: Sequence[Record], folder: Path) -> Path:
 
 
 ABOUT = """\
-Right, SB3 PPO on {of_delta[env]}: {of_delta[steps]:,} tokens a run after {of_delta[warm_start]:,} updates of
+Middle and right, SB3 PPO on {of_delta[env]}: {of_delta[steps]:,} tokens a run after {of_delta[warm_start]:,} updates of
 likelihood. Left, {of_copy[env]}: {of_copy[steps]:,} tokens from nothing; there copying the prompt is the answer.
 Both rewards pay the same true score, and at discount 1 have the same return; `delta` pays it character by character,
 `terminal` at the end. Greedy: the likeliest character each time; sampled: as PPO trains it. The curves of spelling

@@ -1,6 +1,7 @@
 """Figures from records: curves (every run thin, the interquartile mean thick, its interval a band), scores, profiles.
 
-Colours are Okabe and Ito's, which the colour-blind tell apart; each arm has its own dashes and marker, for print.
+Colours are Okabe and Ito's and then Paul Tol's, which the colour-blind tell apart; each arm has its own dashes and
+marker, for print.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from experiments.records import Record
 from experiments.registry import Experiment, arm_of
 from experiments.statistics import iqm, performance_profile
 
-COLOURS = ("#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#8C510A", "#000000")
+COLOURS = ("#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#8C510A", "#000000", "#882255", "#44AA99", "#999933", "#332288")
 DASHES = ("-.", (0, (1, 1)), (0, (5, 1, 1, 1, 1, 1)), (0, (8, 2)), (0, (3, 1)), (0, (1, 3)))
 MARKERS = "D^vPX*"
 # the same in every figure
@@ -85,7 +86,7 @@ def _curves(plt, analysis: Analysis):
             if side_by_side or down == len(columns) - 1:
                 axes.set_xlabel("tokens of training")
     _legend(figure, grid, 4)
-    figure.suptitle(analysis.title, fontsize=10)
+    figure.suptitle(f"{analysis.title}, every run drawn", fontsize=10)
     return figure
 
 
@@ -115,9 +116,10 @@ def _panel(axes, analysis: Analysis, arms: Sequence[str], column: str) -> None:
         axes.fill_between(tokens, low, high, color=style["color"], alpha=0.15, linewidth=0)
         first = min(first, tokens[tokens > 0].min())
     if np.isfinite(first):
-        axes.set_xscale("symlog", linthresh=first, linscale=0.4)
-        ticks = np.outer(10.0 ** np.arange(8), (1, 3)).ravel()
-        axes.set_xticks([0.0, *ticks[(first <= ticks) & (ticks <= axes.get_xlim()[1])]])
+        if axes.get_xlim()[1] > 20 * first:
+            axes.set_xscale("symlog", linthresh=first, linscale=0.4)
+            ticks = np.outer(10.0 ** np.arange(8), (1, 3)).ravel()
+            axes.set_xticks([0.0, *ticks[(first <= ticks) & (ticks <= axes.get_xlim()[1])]])
         axes.xaxis.set_major_formatter(
             lambda x, _: f"{x / 1e6:g}M" if x >= 1e6 else f"{x / 1e3:g}k" if x >= 1e3 else f"{x:g}"
         )
@@ -161,7 +163,7 @@ def _scores(plt, analysis: Analysis):
     right.set_xlabel(f"minus {control}, paired by seed; mean, 95 % studentised interval")
     for axes in (left, right):
         axes.grid(axis="x", alpha=0.25, linewidth=0.5)
-    figure.suptitle(analysis.title, fontsize=10)
+    figure.suptitle(f"{analysis.title}, every run drawn", fontsize=10)
     return figure
 
 
@@ -181,6 +183,7 @@ def _profiles(plt, analysis: Analysis):
             axes.step(thresholds, performance_profile(of_arm, thresholds), where="post", linewidth=1.6, **line)
         axes.set_title(panel, fontsize=9)
         axes.set_xlabel("score")
+        axes.locator_params(axis="x", nbins=5)
         axes.grid(alpha=0.25, linewidth=0.5)
     grid[0, 0].set_ylabel("share of runs above it")
     _legend(figure, grid, int(width / 1.5))

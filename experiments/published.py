@@ -32,16 +32,17 @@ def table(folder: Path = FOLDER) -> str:
         if name != BENCHMARKS:
             experiment = settle(folder / "records", registry.load(name))
             rows.append(_cells(Analysis(experiment, read_experiment(folder / "records", experiment, partial=True))))
-    return "\n".join(markdown_table(["question", "what was found (95 % interval)", "verdict", "seeds", ""], rows))
+    return "\n".join(markdown_table(["question", "expected", "found (95 % interval)", "verdict", "seeds", ""], rows))
 
 
 def _cells(analysis: Analysis) -> list[str]:
     experiment, found = analysis.experiment, analysis.primary()
     link = f"[{experiment.name}](experiments/published/report.md#{experiment.name})"
+    expected = f"{analysis.compared} {experiment.primary.expected}"
     if found is None:
-        return [experiment.question, f"{analysis.compared}: nothing yet", "not decided", "0", link]
+        return [experiment.question, expected, "nothing yet", "not decided", "0", link]
     low, high = found.interval
-    said = f"{analysis.measure}: {analysis.compared} is {found.mean:+.4f} ({low:+.4f} to {high:+.4f})"
+    said = f"{analysis.measure}: {found.mean:+.4f} ({low:+.4f} to {high:+.4f})"
     seeds = len(found.differences)
     few = f", exploratory: fewer than {CLAIM} seeds" if seeds < CLAIM else ""
     verdict = concluded(experiment.primary, found.interval)

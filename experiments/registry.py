@@ -39,6 +39,13 @@ class Comparison:
     margin: float = 0.0
     panel: str | None = None
 
+    @property
+    def expected(self) -> str:
+        """What the hypothesis says of the difference, in short: "> 0", "< -0.1", "within 0.05 of 0"."""
+        if self.expect == "equal":
+            return f"within {self.margin:g} of 0"
+        return f"> {self.margin:g}" if self.expect == "greater" else f"< {-self.margin or 0:g}"
+
 
 @dataclass(frozen=True)
 class Run:

@@ -99,9 +99,10 @@ def section(
         notes.append(f"{len(beyond)} more records, of other seeds or panels, are there and are not used.")
     notes.append(
         "Score: what the experiment judges a run by (IQM: interquartile mean over seeds; 95 % stratified bootstrap). "
-        "Differences are paired by seed: mean, 95 % studentised bootstrap interval, two-sided sign-flip p. Only the "
-        f"primary comparison was declared beforehand; all others, and any with fewer than {CLAIM} seeds, are "
-        "exploratory. "
+        "Differences are paired by seed: mean, 95 % studentised bootstrap interval, two-sided sign-flip p. P(better): "
+        "that a run of the one beats one of the other, of whatever seeds. An interval far wider than the differences: "
+        "a run or two are unlike the others, and the bootstrap knows no end. Only the primary comparison was declared "
+        f"beforehand; all others, and any with fewer than {CLAIM} seeds, are exploratory. "
         "Collapsed: the last greedy score is below half of the run's best (exact interval of the share); of fewer than "
         f"{COUNTED} runs that is exploratory, too."
     )

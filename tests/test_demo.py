@@ -21,8 +21,8 @@ def record(arm, seed, scores, panel="spelling"):
 
 FOUND = [
     record("copy_prompt", 1, (0.65,)),
-    record("delta", 1, (0.5, 0.8)),
-    record("delta", 2, (0.5, 0.6)),
+    record("delta", 1, (0.38, 0.8)),
+    record("delta", 2, (0.62, 0.6)),
     record("terminal", 1, (0.5, 0.4)),
     record("terminal", 2, (0.5, 0.72)),
     record("copy_prompt", 1, (1.0,), "copy"),
@@ -36,6 +36,7 @@ def test_the_verdict_names_each_line_for_each_reward():
     assert "\n" not in said
     assert "delta beat copy-the-prompt (0.700 against 0.650, 1 of 2 runs)" in greedy
     assert "terminal did not beat copy-the-prompt (0.560 against 0.650, 1 of 2 runs)" in greedy
+    assert "delta beat the warm start (0.700 against 0.500, 1 of 2 runs)" in greedy  # the second fell
     assert "terminal beat the warm start (0.560 against 0.500, 1 of 2 runs)" in greedy
     assert "delta did not beat copy-the-prompt (0.350 against 0.650, 0 of 2 runs)" in sampled
 

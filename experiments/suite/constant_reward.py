@@ -7,8 +7,8 @@ falls with the square of its rank: 0.61 for the likeliest, as peaked as a transl
 Hypothesis: paid 1 whatever it writes, the policy loses its entropy (`constant` against `centred`, the same reward minus
 its mean: no gradient). Gains of reinforcement learning by greater sureness alone need no reward that means anything.
 
-Controls: `centred`. With a critic and normalised advantages a constant reward is another thing: see
-warm_start_and_reward. Whether the token that is paid becomes the likeliest: see rank_rule.
+Controls: `centred`, which is no update at all: the start. With a critic and normalised advantages a constant reward is
+another thing: see warm_start_and_reward. Whether the token that is paid becomes the likeliest: see rank_rule.
 
 Refuted where the interval of constant - centred (last entropy, nats) lies above 0.
 """

@@ -10,8 +10,9 @@ Hypothesis: what the true score's change pays a token (Delta) has a higher rank 
 the end pays (Terminal), through GAE with a critic as PPO uses it; by payments alone it is far higher, since Terminal
 pays nearly all tokens nothing.
 
-Controls: `halves`, the advantages of one half of the continuations against those of the other: what noise leaves within
-reach; Constant, which knows nothing of the text; Potential, which has the return of Terminal.
+Controls: `halves`, the advantages of one half of the continuations against those of the other: from their correlation r
+follows what a perfect credit would have with the mean of all, sqrt(2r / (1 + r)); Constant, which knows nothing of the
+text; `optimistic`, a potential, which has the return of Terminal.
 
 Refuted where the interval of Delta - Terminal (rank correlation, in the panel of GAE) lies below 0. A correlation over
 all tokens of all texts is what a batch of PPO sees; that credit is right does not show that more is learnt from it.

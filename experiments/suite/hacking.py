@@ -1,4 +1,4 @@
-"""Which dense rewards are hacked: paid ever more while the text gets worse?
+"""Which dense rewards are hacked: paid more for texts that are wrong?
 
 SB3 PPO writes Copy (5 letters of 8) with room for 24 tokens. All arms but `every_step` are paid the true score at the
 end; what they are paid beside it differs.
