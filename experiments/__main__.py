@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -14,6 +15,7 @@ from experiments import launch, measurements, records, registry, tuning
 from experiments.same import SameRuns
 from textgym.errors import whole_number
 from textgym.rewards import make_reward
+from textgym.rewards.base import number
 
 FOLDER = Path("runs/experiments")
 SMOKE = Path("runs/smoke")
@@ -38,6 +40,8 @@ class Run:
     """First N trials of each arm in the experiment's SEARCH, then the runs with the settings of its best trial."""
     jobs: int = field(default_factory=lambda: min(2, os.cpu_count() or 1))
     """Runs at the same time, each of one thread. Benchmarks are measured one after the other, whatever it says."""
+    core_hours: float | None = None
+    """Begin no more than fit into so many core-hours, as projected; the same command goes on with the next ones."""
     launcher: Literal["local", "ray"] = "local"
     """Where runs are made: processes of this machine, or Ray."""
     folder: Path | None = None
@@ -117,6 +121,8 @@ def run(args: Run) -> None:
     for name in ("jobs", "seeds", "tune"):
         if getattr(args, name) is not None:
             whole_number(name, getattr(args, name), 1)
+    if args.core_hours is not None:
+        number("core_hours", args.core_hours, above=0.0)
     given = {name: getattr(args, name) for name in ("reward", "env") if getattr(args, name) is not None}
     if args.what == measurements.FOLDER:
         measure(args)
@@ -153,16 +159,20 @@ def run(args: Run) -> None:
     )
     if args.dry:
         return
-    launch.run_all(chosen, folder, agent=args.agent, jobs=args.jobs, launcher=args.launcher, progress=args.progress)
-    _report(chosen, folder, partial=args.agent is not None)
+    where = {"jobs": args.jobs, "launcher": args.launcher, "progress": args.progress}
+    core_hours = math.inf if args.core_hours is None else args.core_hours
+    complete = launch.run_all(chosen, folder, agent=args.agent, core_hours=core_hours, **where)
+    if not complete:
+        print("more is left: the same command goes on")
+    _report(chosen, folder, partial=args.agent is not None or not complete)
 
 
 def measure(args: Run) -> None:
     """``run benchmarks``."""
     folder = args.folder or (SMOKE if args.smoke else FOLDER)
-    for name in ("agent", "seeds", "tune", "reward", "env"):
+    for name in ("agent", "seeds", "tune", "core_hours", "reward", "env"):
         if getattr(args, name) is not None:
-            raise ValueError(f"benchmarks take no --{name}")
+            raise ValueError(f"benchmarks take no --{name.replace('_', '-')}")
     if args.dry:
         print("\n".join(f"{name}: {measurements.question(name)}" for name in measurements.BENCHMARKS))
         return

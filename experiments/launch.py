@@ -8,6 +8,7 @@ its folder where its trainer can. What another experiment has computed is taken 
 from __future__ import annotations
 
 import json
+import math
 import time
 import traceback
 from collections.abc import Sequence
@@ -72,9 +73,22 @@ def make(run: Run, folder: Path, start: bytes | None, given: dict[str, Any], wan
 
 
 def run_all(
-    experiments: Sequence[Experiment], folder: Path, *, agent: str | None, jobs: int, launcher: str, progress: bool
-) -> None:
+    experiments: Sequence[Experiment],
+    folder: Path,
+    *,
+    agent: str | None,
+    jobs: int,
+    launcher: str,
+    progress: bool,
+    core_hours: float = math.inf,
+) -> bool:
     """Make the trials, and with the settings that they have chosen the runs, that have no record in ``folder``/records.
+
+    Args:
+        core_hours: begin no more than take so many, as projected, but one run at least.
+
+    Returns:
+        Whether all have a record now.
 
     Raises:
         RunsFailed: some runs raised; says which and what. Those that start from them were left out.
@@ -82,20 +96,33 @@ def run_all(
         ImportError: the launcher is Ray, or there are trials, and Ray or Optuna is not installed.
     """
     where = {"jobs": jobs, "launcher": launcher, "progress": progress}
-    _make_all([run for e in experiments for run in tuning.trial_runs(e, agent)], experiments, folder, **where)
+    trials = [run for e in experiments for run in tuning.trial_runs(e, agent)]
+    left, seconds = _make_all(trials, experiments, folder, 3600 * core_hours, **where)
+    if left:
+        return False
     settled = [tuning.settle(folder / "records", e) for e in experiments]
-    _make_all([run for e in settled for run in e.runs(agent)], experiments, folder, **where)
+    left, _ = _make_all([run for e in settled for run in e.runs(agent)], experiments, folder, seconds, **where)
+    return not left
 
 
 def _make_all(
-    every: Sequence[Run], experiments: Sequence[Experiment], folder: Path, *, jobs: int, launcher: str, progress: bool
-) -> None:
-    """Those of ``every`` that have no record, side by side."""
+    every: Sequence[Run],
+    experiments: Sequence[Experiment],
+    folder: Path,
+    seconds: float,
+    *,
+    jobs: int,
+    launcher: str,
+    progress: bool,
+) -> tuple[int, float]:
+    """Those of ``every`` that have no record, side by side, the first that take ``seconds``: how many runs are left,
+    and how many seconds."""
     given = {e.name: dict(e.given) for e in experiments}
     waiting = [run for run in every if not records.path_of(folder / "records", run).exists()]
-    waiting = _with_starts(waiting, folder)
+    waiting, left = _parted(_with_starts(waiting, folder), seconds)
+    seconds -= sum(run.seconds for run in waiting)
     if not waiting:
-        return
+        return left, seconds
     wanted = {run.init.id for run in every if run.init is not None}
     same = SameRuns(folder / "records", every)
     bar = tqdm(
@@ -139,6 +166,17 @@ def _make_all(
             bar.set_postfix_str(f"{count - len(waiting) - len(going)} of {count} runs", refresh=False)
     if failed:
         raise RunsFailed("\n  ".join([f"{len(failed)} of {count} runs failed:", *failed.values()]))
+    return left, seconds
+
+
+def _parted(runs: list[Run], seconds: float) -> tuple[list[Run], int]:
+    """The first of them, at least one while there are seconds, and how many come after those."""
+    total = 0.0
+    for i, run in enumerate(runs):
+        total += run.seconds
+        if total > seconds and (i or seconds <= 0):
+            return runs[:i], len(runs) - i
+    return runs, 0
 
 
 def _made_already(folder: Path, run: Run, same: SameRuns, given: dict[str, Any], wanted: bool) -> Made | None:

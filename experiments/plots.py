@@ -65,7 +65,8 @@ def _style(analysis: Analysis, arm: str) -> dict:
 
 
 def _curves(plt, analysis: Analysis):
-    """A row of panels a column of the evaluations, lines of no panel in each; None where no arm has a curve."""
+    """A row of panels a column of the evaluations (of many panels: a row a panel), lines of no panel in each; None
+    where no arm has a curve."""
     columns, panels = analysis.experiment.columns, dict(analysis.panels)
     if not any(analysis.is_curve(arm) for arms in panels.values() for arm in arms):
         return None
@@ -73,17 +74,18 @@ def _curves(plt, analysis: Analysis):
         lines = panels.pop("", [])
         panels = {panel: [*lines, *arms] for panel, arms in panels.items()}
     side_by_side = len(panels) == 1
-    shape = (1, len(columns)) if side_by_side else (len(columns), len(panels))
+    upright = side_by_side or len(panels) > max(3, len(columns))  # a page is higher than wide
+    shape = (len(panels), len(columns)) if upright else (len(columns), len(panels))
     size = (4.6 * shape[1] + 0.4, 3.3 * shape[0] + 0.9)
     figure, grid = plt.subplots(*shape, figsize=size, layout="constrained", squeeze=False)
-    for across, (panel, arms) in enumerate(panels.items()):
-        for down, (column, title) in enumerate(columns.items()):
-            axes = grid[0, down] if side_by_side else grid[down, across]
+    for i, (panel, arms) in enumerate(panels.items()):
+        for k, (column, title) in enumerate(columns.items()):
+            axes = grid[i, k] if upright else grid[k, i]
             _panel(axes, analysis, arms, column)
             axes.set_title(title if side_by_side else panel, fontsize=9)
-            if not side_by_side and across == 0:
+            if not side_by_side and (upright or i == 0):
                 axes.set_ylabel(title)
-            if side_by_side or down == len(columns) - 1:
+            if (i == len(panels) - 1) if upright else (k == len(columns) - 1):
                 axes.set_xlabel("tokens of training")
     _legend(figure, grid, 4)
     figure.suptitle(f"{analysis.title}, every run drawn", fontsize=10)
@@ -123,6 +125,9 @@ def _panel(axes, analysis: Analysis, arms: Sequence[str], column: str) -> None:
         axes.xaxis.set_major_formatter(
             lambda x, _: f"{x / 1e6:g}M" if x >= 1e6 else f"{x / 1e3:g}k" if x >= 1e3 else f"{x:g}"
         )
+    else:
+        axes.set_xticks([])
+        axes.text(0.5, 0.5, "not measured", transform=axes.transAxes, ha="center")
     axes.grid(alpha=0.25, linewidth=0.5)
 
 
@@ -160,7 +165,7 @@ def _scores(plt, analysis: Analysis):
     left.invert_yaxis()
     right.axvline(0.0, color="black", linewidth=0.8)
     left.set_xlabel("score of each run; IQM, 95 % bootstrap interval")
-    right.set_xlabel(f"minus {control}, paired by seed; mean, 95 % studentised interval")
+    right.set_xlabel(f"minus {control}, paired by seed; mean, 95 %")
     for axes in (left, right):
         axes.grid(axis="x", alpha=0.25, linewidth=0.5)
     figure.suptitle(f"{analysis.title}, every run drawn", fontsize=10)

@@ -11,6 +11,7 @@ import pytest
 from launchers import inline
 
 import textgym
+from experiments import __main__ as command
 from experiments import arms, launch, records
 from experiments.records import read_experiment
 from experiments.registry import load
@@ -37,6 +38,23 @@ def test_runs_leave_records_and_a_second_time_there_is_nothing_to_do(tmp_path, r
     assert all(record.tokens[-1] == 200 for record in found)
     monkeypatch.setattr(arms, "perform", lambda *_: pytest.fail("it has a record"))
     run([experiment], tmp_path)
+
+
+def test_what_does_not_fit_is_left_for_the_next_time(tmp_path, run, monkeypatch, capsys):
+    experiment = replace(early(), seconds=dict.fromkeys(early().settings, 60))
+    wanted = [each.name for each in experiment.runs()]
+    monkeypatch.setattr(command.registry, "select", lambda *_, **__: [experiment])
+    recorded = []
+    for _ in range(len(wanted)):
+        command.run(command.Run("early", core_hours=0.1, folder=tmp_path, jobs=1, progress=False))
+        folder = tmp_path / "records" / experiment.name
+        recorded.append(len(list(folder.glob(f"*{records.SUFFIX}"))))
+        if "more is left" not in capsys.readouterr().out:
+            break
+    assert recorded[0] == 6 and recorded[-1] == len(wanted)  # of a minute each
+    assert all(6 >= after - before > 0 for before, after in zip(recorded, recorded[1:], strict=False))
+    with pytest.raises(ValueError, match="core_hours must be"):
+        command.run(command.Run("early", core_hours=0, folder=tmp_path))
 
 
 def early():
