@@ -47,7 +47,7 @@ def _cells(analysis: Analysis) -> list[str]:
     few = f", exploratory: fewer than {CLAIM} seeds" if seeds < CLAIM else ""
     verdict = concluded(experiment.primary, found.interval)
     of = f" of {experiment.seeds}" if seeds < experiment.seeds else ""
-    return [experiment.question, said, f"**{verdict}**{few}", f"{seeds}{of}", link]
+    return [experiment.question, expected, said, f"**{verdict}**{few}", f"{seeds}{of}", link]
 
 
 def committed() -> str:
