@@ -16,7 +16,8 @@ Refuted where the interval of both - likelihood (last greedy score, paired by se
 It was refuted. Most likely reasons: 128 texts in an update are too few, and likelihood still learns fast from so early
 a start. Looked for in the panel `early` of warm_start_and_reward (600 updates; 512 texts in an update, learning rate
 3e-4, another network): PPO then ends 0.004 below its start instead of 0.016, and 0.011 below likelihood instead of
-0.033; from a converged start (panel `converged`) it gains 0.024. Both matter, the start more.
+0.033; from a converged start, all else equal (panel `converged`), it gains 0.024. So the start matters; how much of the
+smaller loss is due to larger updates was not told apart from the network and the learning rate.
 """
 
 from experiments import designs, scores
