@@ -49,6 +49,7 @@ ROW_1, SHAPE = "row 1: action {} is no token id; allowed: 0 .. 8 (EOS is 8)", "i
 BAD_BATCHES = [
     ([0, -1, 0], ROW_1.format(-1)),
     (np.array([0, 9, 0]), ROW_1.format(9)),
+    *(([0, action, 0], ROW_1.format(action)) for action in (-9, -10, -18, -19, 17, 18, 19)),
     (np.array([0, 2**64 - 1, 0], np.uint64), "row 1"),
     ([0.0, 1.0, 2.0], SHAPE),
     ([True, False, True], SHAPE),

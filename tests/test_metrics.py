@@ -94,17 +94,27 @@ def test_edit_distance_of_long_texts_is_rapidfuzz(text, reference):
             )
 
 
+def share_in_place(text, references):
+    def to_one(reference):
+        longest = max(len(text), len(reference))
+        return sum(a == b for a, b in zip(text, reference, strict=False)) / longest if longest else 1.0
+
+    return max(map(to_one, references), default=0.0)
+
+
 @settings(deadline=None, max_examples=300)
 @given(pushed=pushes())
 def test_character_match_is_the_share_of_characters_in_place(pushed):
-    def expected(text, references):
-        def to_one(reference):
-            longest = max(len(text), len(reference))
-            return sum(a == b for a, b in zip(text, reference, strict=False)) / longest if longest else 1.0
+    check_at_every_prefix(CharacterMatch(), share_in_place, pushed)
 
-        return max(map(to_one, references), default=0.0)
 
-    check_at_every_prefix(CharacterMatch(), expected, pushed)
+@settings(deadline=None, max_examples=500)
+@given(batch=st.lists(pushes()), one=st.booleans())
+def test_character_match_of_many_texts_is_that_of_each(batch, one):
+    batch = [(references[:1] or ("",) if one else references, "".join(pieces)) for references, pieces, _ in batch]
+    episodes = [Episode("", references) for references, _ in batch]
+    scores = CharacterMatch().score_all([text for _, text in batch], episodes)
+    assert scores == [share_in_place(text, references) for references, text in batch]
 
 
 @settings(deadline=None, max_examples=300)

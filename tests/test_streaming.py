@@ -178,6 +178,22 @@ def test_random_ids(name, data):
 @names
 @settings(max_examples=40, deadline=None)
 @given(data=st.data())
+def test_texts_of_rows_stand_anywhere_in_them(name, data):
+    voc, width = vocabulary(name), data.draw(st.integers(1, 12))
+    shape, start = (data.draw(st.integers(1, 6)), width), data.draw(st.integers(0, width))
+    rows = np.array(
+        data.draw(st.lists(st.integers(0, voc.size - 1), min_size=shape[0] * width, max_size=shape[0] * width))
+    )
+    rows = rows.reshape(shape).astype(np.int32)
+    sizes = [data.draw(st.integers(0, width - start)) for _ in rows]
+    texts = [row[start : start + size].tolist() for row, size in zip(rows, sizes, strict=True)]
+    rows[:, :start] = voc.pad  # which need not fit a byte
+    assert voc.decode_rows(rows, sizes, start) == [oracle(voc, ids) for ids in texts]
+
+
+@names
+@settings(max_examples=40, deadline=None)
+@given(data=st.data())
 def test_bytes_of_broken_characters(name, data):
     voc = vocabulary(name)
     rare = [i for i in range(voc.size) if voc.token(i).startswith("\\x")] or list(range(voc.size))

@@ -58,7 +58,7 @@ class Step:
         provisional: k strings, the text after the committed one that the next token may still change
             (unfinished UTF-8, an open run of byte tokens); "" at the end of an episode. None as above.
         at: what ``rows`` are in an index: ``array[step.at]`` are those of ``array`` (n, ...).
-        whole: all rows of the environment take part.
+        whole: all rows of the environment take part, as arrays.
         scalar: see below.
         budget: tokens of the longest text, EOS included.
 
@@ -76,6 +76,7 @@ class Step:
     pieces: Sequence[str] | None = None
     provisional: Sequence[str] | None = None
     _ending: Step | None = None
+    _windows: np.ndarray | None = None
     _texts: list[str] | None = None
 
     def __init__(
@@ -95,7 +96,7 @@ class Step:
         self.at = 0 if scalar else _ALL if whole else rows
         self.actions = actions
         self.finished = vocabulary.ends[actions]
-        self.whole = whole
+        self.whole = whole and not scalar
         self.scalar = scalar
         self.vocabulary = vocabulary
         self._episodes = episodes
@@ -109,22 +110,23 @@ class Step:
         return [self._episodes[row] for row in self.rows.tolist()]
 
     @property
+    def windows(self) -> np.ndarray:
+        """int32 (k, prompt_length + budget), prompts and texts laid out as in the observation: a copy."""
+        if self._windows is None:
+            self._windows = self._window.take(self.rows, 0)  # for few rows three times as fast as an index
+        return self._windows
+
+    @property
     def tokens(self) -> np.ndarray:
         """int32 (k, budget), the token ids written; of row i the first ``lengths[i]`` count."""
-        return self._window.take(self.rows, 0)[:, self._start :]  # for few rows three times as fast as an index
+        return self.windows[:, self._start :]
 
     @property
     def texts(self) -> list[str]:
         """The k whole texts so far, without EOS. Decoded anew in each step: a cost that grows with the text."""
         if self._texts is None:
-            lengths, texts = self.lengths.reshape(-1).tolist(), []
-            if len(lengths) < 4:
-                for i, row in enumerate(self.rows.tolist()):
-                    tokens = self._window[row, self._start : self._start + lengths[i]]
-                    texts.append(self.vocabulary.decode(tokens))
-            else:
-                texts = self.vocabulary.decode_rows(self.tokens, lengths)
-            self._texts = texts
+            lengths = self.lengths.reshape(-1).tolist()
+            self._texts = self.vocabulary.decode_rows(self.windows, lengths, self._start)
         return self._texts
 
     @property
@@ -165,11 +167,11 @@ class Step:
 
     def some(self, flags: np.ndarray) -> bool:
         """Whether any of ``flags`` (k,) is set."""
-        return bool(flags) if self.scalar else some(flags)
+        return bool(flags) if self.scalar else 1 in flags.tobytes()  # see arrays.some
 
     def take(self, array: np.ndarray) -> np.ndarray:
-        """The rows of the step out of ``array`` (n, ...): (k, ...), to be read only."""
-        return array[self.at]
+        """The rows of the step out of ``array`` (n, ...): (k, ...), to be read only; it may be ``array`` itself."""
+        return array if self.whole else array[self.at]  # a view takes as long as an addition
 
     def put(self, array: np.ndarray, values: np.ndarray) -> np.ndarray:
         """``array`` (n, ...) with ``values`` (k, ...) in the rows of the step.
@@ -177,11 +179,11 @@ class Step:
         Never changes what an earlier call has returned: it is ``values`` itself, or a copy. Only a step of
         scalars writes into ``array``.
         """
+        if self.whole:
+            return values
         if self.scalar:
             array[0] = values
             return array
-        if self.whole:
-            return values
         array = array.copy()
         array[self.rows] = values
         return array

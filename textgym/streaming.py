@@ -71,9 +71,9 @@ class Decoding(Recipe, ABC):
         """The text of a list of ids, by the tokenizers library."""
         return self.tokenizer.decode([i for i in ids if i in self.ids])
 
-    def decode_rows(self, tokens: np.ndarray, lengths: Sequence[int]) -> list[str]:
-        """The k texts of the first ``lengths[i]`` ids of ``tokens[i]``, int32 (k, width), no negative ones."""
-        return [self.decode(row[:size].tolist()) for row, size in zip(tokens, lengths, strict=True)]
+    def decode_rows(self, tokens: np.ndarray, lengths: Sequence[int], start: int = 0) -> list[str]:
+        """The k texts of ``lengths[i]`` ids of ``tokens[i]``, from ``start`` on; int32 (k, width), no negative ones."""
+        return [self.decode(row[start : start + size].tolist()) for row, size in zip(tokens, lengths, strict=True)]
 
     @abstractmethod
     def push(self, pending: dict[int, Any], rows: list[int], ids: list[int]) -> tuple[list[str], list[str]]:
@@ -113,13 +113,16 @@ class Table(Decoding):
                 pass
         return "".join(map(self.text.__getitem__, ids))
 
-    def decode_rows(self, tokens, lengths):
+    def decode_rows(self, tokens, lengths, start=0):
         if not self.latin1:
-            return super().decode_rows(tokens, lengths)
-        width = tokens.shape[1]
-        # an id above 255 is PAD, after the text
+            return super().decode_rows(tokens, lengths, start)
+        # an id above 255 is PAD, before or after the text
         block = tokens.astype(np.uint8).tobytes().translate(self.latin1).decode("latin-1")
-        return [block[i * width : i * width + size].replace(self.hole, "") for i, size in enumerate(lengths)]
+        texts = []
+        for size in lengths:
+            texts.append(block[start : start + size].replace(self.hole, ""))
+            start += tokens.shape[1]
+        return texts
 
     def push(self, pending, rows, ids):
         return list(map(self.text.__getitem__, ids)), [""] * len(ids)

@@ -216,9 +216,12 @@ class Vocabulary(Recipe):
         """The text of a sequence of ids. EOS, special tokens and ids that are no token (PAD) are skipped."""
         return self.decoding.decode(ids.tolist() if hasattr(ids, "tolist") else list(ids))
 
-    def decode_rows(self, tokens: np.ndarray, lengths: Sequence[int]) -> list[str]:
-        """:meth:`decode` of the first ``lengths[i]`` ids of each row of ``tokens``, int32 (k, width), 0 .. V - 1."""
-        return self.decoding.decode_rows(tokens, lengths)
+    def decode_rows(self, tokens: np.ndarray, lengths: Sequence[int], start: int = 0) -> list[str]:
+        """:meth:`decode` of ``lengths[i]`` ids of each row of ``tokens``, int32 (k, width), from column ``start`` on.
+
+        These ids must be in 0 .. V - 1.
+        """
+        return self.decoding.decode_rows(tokens, lengths, start)
 
     def stream(self, n: int = 1) -> TextStream:
         """Decode n rows token by token; at every prefix the same text as :meth:`decode`."""

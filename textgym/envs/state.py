@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from textgym.arrays import put_ragged, some
+from textgym.arrays import MANY, put_ragged, some
 from textgym.envs.checks import illegal_action, reset_needed
 from textgym.envs.legality import Legality
 from textgym.envs.masks import Mask
@@ -115,11 +115,11 @@ class TextGenState(RunningState):
 
     def _begin(self, rows: np.ndarray, episodes: Sequence[Episode], keep_terms: bool) -> None:
         each, prompts = rows.tolist(), []
-        # mostly few: item by item beats index arrays, and an index takes half the time of zip(..., strict=True)
-        for i, row in enumerate(each):
+        for i, row in enumerate(each):  # half the time of zip(..., strict=True)
             episode = self.episodes[row] = episodes[i]
-            self.lengths[row], self.over[row] = 0, False
             prompts.append(episode.prompt)
+        for at in each if len(each) < MANY else (rows,):
+            self.lengths[at], self.over[at] = 0, False
         ids, sizes = self.vocabulary.encode_flat(prompts)
         put_ragged(self.window, each, ids, sizes, fill=self.vocabulary.pad, end=self.task.prompt_length)
         if self.illegal_actions is not None:
@@ -164,16 +164,18 @@ class TextGenState(RunningState):
             whole,
             self.scalar,
         )
-        at = step.at
-        if self.failure or step.some(self.over[at]):
+        over, lengths, starts = self.over, self.lengths, self.text_start
+        if not step.whole:
+            over, lengths, starts = over[step.at], lengths[step.at], starts[step.at]
+        if self.failure or step.some(over):
             raise reset_needed(self, step.rows)
-        lengths = self.lengths[at]
-        places = self.text_start[at] + lengths  # in the flat window
+        places = starts + lengths  # in the flat window
         if self.legal is None:
             # cast within the assignment it would take three times as long
             self.window.ravel()[places] = actions if self.scalar else actions.astype(np.int32)
             lengths = lengths + self.one
-            step.ended = step.finished | (lengths == self.budget)
+            ended = lengths == self.budget
+            ended |= step.finished
         else:
             illegal = step.illegal = ~self.legal.of(step.rows, actions)
             if self.on_illegal == "raise" and some(illegal):
@@ -181,10 +183,14 @@ class TextGenState(RunningState):
             legal = ~illegal
             self.window.ravel()[places[legal]] = actions[legal]
             lengths = lengths + legal
-            step.ended = illegal | step.finished | (lengths == self.budget)
+            ended = illegal | step.finished | (lengths == self.budget)
             self.illegal_actions[step.rows] = np.where(illegal, actions, -1)
-        step.lengths = self.lengths[at] = lengths
-        self.over[at] = step.ended
+        step.lengths, step.ended = lengths, ended
+        if step.whole:
+            self.lengths = lengths
+        else:
+            self.lengths[step.at] = lengths
+        self.over[step.at] = ended
         try:
             if self.stream is not None:
                 step.read(self.stream)
@@ -267,16 +273,17 @@ class TextGenState(RunningState):
             raise RewardError(f"one of the metrics to report ({names}) raised {self.failure}") from error
 
     def _outcomes(self, ending: Step) -> dict[str, Sequence[Any]]:
-        texts = ending.texts
-        scores = self.task.score_all(texts, ending.episodes)
-        reasons = ["eos" if finished else "budget" for finished in ending.finished.reshape(-1).tolist()]
+        texts, finished = ending.texts, ending.finished.reshape(-1).tolist()
+        scores, reasons, success = self.task.score_all(texts, ending.episodes), [], []
         if ending.illegal is not None:
-            for i in np.flatnonzero(ending.illegal).tolist():
-                scores[i], reasons[i] = 0.0, "illegal"
+            scores = np.where(ending.illegal, 0.0, scores).tolist()
         for i, score in enumerate(scores):
             if not -1e-9 <= score <= 1.0 + 1e-9:  # NaN is not, either
                 raise ValueError(f"the task's score is {score} in row {ending.rows[i]}: it must be in [0, 1]")
-        success = [score >= 1.0 - 1e-9 for score in scores]
+            success.append(score >= 1.0 - 1e-9)
+            reasons.append("eos" if finished[i] else "budget")
+        if ending.illegal is not None:
+            reasons = np.where(ending.illegal, "illegal", reasons).tolist()
         report = {"end_reason": reasons, "score": scores, "is_success": success, "text": texts}
         for metric in self.metrics:
             values = report[metric.name] = metric.at_end(ending).tolist()

@@ -10,7 +10,7 @@ from gymnasium.utils import seeding
 from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
 
-from textgym.arrays import some
+from textgym.arrays import MANY, some
 from textgym.envs.checks import as_array, checked_actions, reset_needed
 from textgym.envs.options import checked_options, requested_episodes
 from textgym.envs.render import render_row
@@ -18,6 +18,9 @@ from textgym.envs.settings import RENDER_FPS, RENDER_MODES, EnvSettings
 from textgym.episode import Step
 from textgym.errors import unknown, whole_number
 from textgym.tasks import Task
+
+# a member takes three times as long to look up in its enum
+_NEXT_STEP, _SAME_STEP = AutoresetMode.NEXT_STEP, AutoresetMode.SAME_STEP
 
 
 class TextGenVectorEnv(VectorEnv):
@@ -107,7 +110,7 @@ class TextGenVectorEnv(VectorEnv):
     def step(self, actions):
         state, n = self.state, self.num_envs
         paid = None  # bool (n,), the rows that take part; None: all
-        if self.autoreset_mode is AutoresetMode.NEXT_STEP and some(state.over):
+        if self.autoreset_mode is _NEXT_STEP and some(state.over):
             if state.failure or not state.streams.begun.all():
                 raise reset_needed(state, state.all_rows)
             paid = ~state.over
@@ -132,7 +135,7 @@ class TextGenVectorEnv(VectorEnv):
             terms[name] = values.copy()
         if ending:
             have = ended.copy()
-            if self.autoreset_mode is AutoresetMode.SAME_STEP:
+            if self.autoreset_mode is _SAME_STEP:
                 self._add_final(infos, have, ending, terms)
                 state.begin(ending.rows, keep_terms=True)
                 paid = ~ended
@@ -147,20 +150,21 @@ class TextGenVectorEnv(VectorEnv):
             self.render()
         return self.observe(), rewards, ended, np.zeros(n, bool), infos
 
-    def observe(self, row: int | None = None):
-        """The observations of all rows, or one row's: a copy, unless the environment has ``copy=False``."""
-        state = self.state
-        if row is not None:
-            tokens = state.window[row].copy()
-        elif self.copy:
-            tokens = state.window.copy()
+    def observe(self):
+        """The observations of all rows: a copy, unless the environment has ``copy=False``."""
+        if self.copy:
+            tokens = self.state.window.copy()
         else:
-            tokens = state.window.view()
+            tokens = self.state.window.view()
             tokens.flags.writeable = False
+        return {"tokens": tokens, "action_mask": self.state.action_masks(np.int8)} if self.observe_mask else tokens
+
+    def last_observations(self, ending: Step) -> Sequence[Any]:
+        """The observations of the k episodes that have ended, until new ones begin: copies."""
         if not self.observe_mask:
-            return tokens
-        legal = state.action_masks(np.int8) if row is None else state.action_mask(row, np.int8)
-        return {"tokens": tokens, "action_mask": legal}
+            return ending.windows
+        masks = [self.state.action_mask(row, np.int8) for row in ending.rows.tolist()]
+        return [{"tokens": tokens, "action_mask": mask} for tokens, mask in zip(ending.windows, masks, strict=True)]
 
     # -- infos, as SyncVectorEnv lays them out: every key with a mask "_key" of the rows that have it; of one call,
     # the keys that the same rows have share one array ----
@@ -177,13 +181,15 @@ class TextGenVectorEnv(VectorEnv):
 
     def _add_outcomes(self, infos: dict[str, Any], have: np.ndarray, ending: Step) -> None:
         """What is reported of the episodes that have ended."""
-        rows = ending.rows.tolist()
+        n, each = self.num_envs, list(enumerate(ending.rows.tolist()))
         for name, values in self.state.outcomes(ending).items():
-            # an empty array of objects is all None; mostly few rows: item by item beats index arrays
-            first = values[0]
-            column = np.empty(self.num_envs, object) if type(first) is str else np.zeros(self.num_envs, type(first))
-            for i, row in enumerate(rows):
-                column[row] = values[i]
+            kind = type(values[0])
+            column = np.empty(n, object) if kind is str else np.zeros(n, kind)  # an empty one of objects is all None
+            if kind is str or len(each) < MANY:
+                for i, row in each:
+                    column[row] = values[i]
+            else:
+                column[ending.rows] = values
             infos[name], infos[f"_{name}"] = column, have
 
     def _add_final(self, infos: dict[str, Any], have: np.ndarray, ending: Step, terms: dict[str, np.ndarray]) -> None:
@@ -192,12 +198,13 @@ class TextGenVectorEnv(VectorEnv):
         self._add_outcomes(final, have, ending)
         rows, last = ending.rows.tolist(), {}
         observations = np.empty(self.num_envs, object)
-        for row in rows:
-            observations[row] = self.observe(row)
+        own = self.last_observations(ending)
+        for i, row in enumerate(rows):
+            observations[row] = own[i]
         for name, paid in terms.items():
             column = last[name] = np.zeros(self.num_envs)
-            for row in rows:
-                column[row], paid[row] = paid[row], 0.0
+            for at in rows if len(rows) < MANY else (ending.rows,):
+                column[at], paid[at] = paid[at], 0.0
         _add_terms(final, have, last)
         self._add_standing(final, have)
         infos["final_obs"], infos["_final_obs"] = observations, have

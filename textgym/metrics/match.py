@@ -7,7 +7,7 @@ from operator import eq
 
 import numpy as np
 
-from textgym.arrays import put_ragged
+from textgym.arrays import MANY, put_ragged
 from textgym.episode import Step
 from textgym.metrics.base import BatchMetric, BatchProgress, Metric, Progress
 from textgym.running import RunningState
@@ -61,6 +61,12 @@ class CharacterMatch(Metric):
             return _share_in_place(text, references[0])
         return max([_share_in_place(text, reference) for reference in references], default=0.0)
 
+    def score_all(self, texts, episodes):
+        single = [episode.references[0] for episode in episodes if len(episode.references) == 1]
+        if len(single) < len(texts):
+            return super().score_all(texts, episodes)
+        return _shares_in_place(texts, single)
+
 
 def _share_in_place(text: str, reference: str) -> float:
     size, of_reference = len(text), len(reference)
@@ -68,12 +74,40 @@ def _share_in_place(text: str, reference: str) -> float:
     if not longest:
         return 1.0
     try:
-        a, b = text[:shorter].encode("latin-1"), reference[:shorter].encode("latin-1")
+        return _differences(text[:shorter], reference[:shorter]).count(0) / longest
     except UnicodeEncodeError:
         return sum(map(eq, text, reference)) / longest
-    # a byte of the difference is 0 where they are equal: for 60 characters twice as fast as comparing them
-    difference = int.from_bytes(a, "little") ^ int.from_bytes(b, "little")
-    return difference.to_bytes(shorter, "little").count(0) / longest
+
+
+def _differences(text: str, reference: str) -> bytes:
+    """0 where two texts of one length are equal: for 60 characters twice as fast as comparing them.
+
+    Raises:
+        UnicodeEncodeError: a character is not in Latin-1.
+    """
+    a, b = text.encode("latin-1"), reference.encode("latin-1")
+    return (int.from_bytes(a, "little") ^ int.from_bytes(b, "little")).to_bytes(len(a), "little")
+
+
+def _shares_in_place(texts: Sequence[str], references: Sequence[str]) -> list[float]:
+    """:func:`_share_in_place` of many texts, in half the time."""
+    ours, theirs, shares, start = [], [], [], 0
+    for i, text in enumerate(texts):
+        reference = references[i]
+        shorter = len(text) if len(text) < len(reference) else len(reference)
+        ours.append(text[:shorter])
+        theirs.append(reference[:shorter])
+    try:
+        differences = _differences("".join(ours), "".join(theirs))
+    except UnicodeEncodeError:
+        return list(map(_share_in_place, texts, references))
+    for i, text in enumerate(texts):
+        size, of_reference = len(text), len(references[i])
+        stop = start + len(ours[i])
+        longest = size if size > of_reference else of_reference
+        shares.append(differences.count(0, start, stop) / longest if longest else 1.0)
+        start = stop
+    return shares
 
 
 class _OneReference(Progress):
@@ -147,9 +181,10 @@ class _TokenProgress(BatchProgress):
 
     def reset(self, rows, episodes):
         references = [episode.references for episode in episodes]
-        self.each += [_KthReference(self.n) for _ in range(len(self.each), max(map(len, references)))]
+        while len(self.each) < max(map(len, references)):
+            self.each.append(_KthReference(self.n))
         for k, kth in enumerate(self.each):
-            kth.reset(rows.tolist(), [each[k] if len(each) > k else None for each in references], self.vocabulary)
+            kth.reset(rows, references, k, self.vocabulary)
 
     def value(self, step):
         # of the texts, without EOS
@@ -180,26 +215,33 @@ class _KthReference(RunningState):
         missing = max(0, width - self.tokens.shape[1])
         self._allocate(np.pad(self.tokens, ((0, 0), (0, missing)), constant_values=-1))
 
-    def reset(self, rows: Sequence[int], references: Sequence[str | None], vocabulary: Vocabulary) -> None:
-        """Begin texts in ``rows``; a reference of None: the row has none."""
-        ids, sizes = vocabulary.encode_flat([reference or "" for reference in references])
-        if max(sizes) > self.tokens.shape[1]:
-            self._widen(max(*sizes, 2 * self.tokens.shape[1]))
-        put_ragged(self.tokens, rows, ids, sizes, fill=-1)
-        for i, row in enumerate(rows):
-            self.sizes[row] = -1.0 if references[i] is None else sizes[i]
-            self.right[row] = 0.0
-        if not self.all_sized or not min(sizes):
+    def reset(self, rows: np.ndarray, references: Sequence[Sequence[str]], k: int, vocabulary: Vocabulary) -> None:
+        """Begin texts in ``rows``, whose ``references`` may have a k-th one."""
+        each, width = rows.tolist(), self.tokens.shape[1]
+        ids, sizes = vocabulary.encode_flat([own[k] if len(own) > k else "" for own in references])
+        if max(sizes) > width:
+            self._widen(max(*sizes, 2 * width))
+        put_ragged(self.tokens, each, ids, sizes, fill=-1)
+        for i, row in enumerate(each):
+            self.sizes[row] = sizes[i] if len(references[i]) > k else -1.0
+        for at in each if len(each) < MANY else (rows,):
+            self.right[at] = 0.0
+        if not self.all_sized or 0 in sizes:
             self.all_sized = bool((self.sizes > 0).all())
 
     def value(self, step: Step, text_lengths: np.ndarray) -> np.ndarray:
         if step.budget > self.tokens.shape[1]:
             self._widen(step.budget)  # past the end of a reference: -1, which no token equals
         # EOS is in no reference
-        at = step.at
-        hit = self.tokens.ravel()[self.last[at] + step.lengths] == step.actions
-        right = self.right[at] = self.right[at] + hit
-        sizes = self.sizes[at]
+        last, right, sizes = self.last, self.right, self.sizes
+        if not step.whole:
+            last, right, sizes = last[step.at], right[step.at], sizes[step.at]
+        hit = self.tokens.ravel()[last + step.lengths] == step.actions
+        right = right + hit
+        if step.whole:
+            self.right = right
+        else:
+            self.right[step.at] = right
         if step.scalar:  # a comparison takes a tenth of the time of np.maximum
             longest = sizes if sizes > text_lengths else text_lengths
         else:

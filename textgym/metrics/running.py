@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from textgym.arrays import MANY
 from textgym.episode import Episode, Step
 from textgym.errors import RewardError
 from textgym.metrics.base import BatchMetric
@@ -28,8 +29,9 @@ class Followed(RunningState):
     def reset(self, rows: np.ndarray, episodes: Sequence[Episode]) -> None:
         self.progress.reset(rows, episodes)
         self.values = self.values.copy()  # it may be what the last step returned
-        for row in rows.tolist():
-            self.values[row] = 0.0
+        each = rows.tolist()
+        for at in each if len(each) < MANY else (rows,):
+            self.values[at] = 0.0
         self.step = None
 
     def move(self, step: Step) -> tuple[np.ndarray, np.ndarray]:
@@ -42,8 +44,8 @@ class Followed(RunningState):
             RewardError: the metric gave another number of values than rows.
         """
         if step is self.step:
-            return self.values[step.at], self.before
-        value, before = self.progress.value(step), self.values[step.at]
+            return step.take(self.values), self.before
+        value, before = self.progress.value(step), step.take(self.values)
         if not step.scalar:
             value = np.array(value, np.float64)  # the metric may use its array again
             if value.shape != step.rows.shape:

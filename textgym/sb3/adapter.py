@@ -69,8 +69,9 @@ class SB3VecEnv(VecEnv):
         """Put the infos of the rows whose episodes have ended into ``infos``, one a row of the environment."""
         state = self.envs.state
         outcomes = {**state.outcomes(ending), **self._standing(ending.rows)}
+        observations = self.envs.last_observations(ending)
         for i, row in enumerate(ending.rows.tolist()):
-            info = infos[row] = {"terminal_observation": self.envs.observe(row), "TimeLimit.truncated": False}
+            info = infos[row] = {"terminal_observation": observations[i], "TimeLimit.truncated": False}
             for name, values in outcomes.items():
                 info[name] = values[i]
             terms = info["reward_terms"] = {}

@@ -14,6 +14,7 @@ from functools import cache
 
 FEW_ROWS = 8  # fewer are about as fast one by one in Python
 FEW_CHARACTERS = 100  # finished texts that have fewer, too
+_KERNELS = f"{__name__}.rows"
 
 
 def pays(n: int) -> bool:
@@ -23,8 +24,7 @@ def pays(n: int) -> bool:
 
 def pays_for(texts: Sequence[str]) -> bool:
     """Whether compiled code scores finished texts: only where it is in use already, since it takes a while to load."""
-    in_use = f"{__name__}.rows" in sys.modules
-    return in_use and not _switched_off() and sum(map(len, texts)) >= FEW_CHARACTERS
+    return _KERNELS in sys.modules and not _switched_off() and sum(map(len, texts)) >= FEW_CHARACTERS
 
 
 def _switched_off() -> bool:
