@@ -1,12 +1,14 @@
 """What the benchmarks compare is the same thing: the hand-written reference env and TextGenEnv."""
 
+import time
+
 import numpy as np
 import pytest
 
 import textgym
 from experiments.benchmarks.reference_env import ReferenceEnv
 from experiments.benchmarks.task import CopyWide
-from experiments.benchmarks.timing import compare
+from experiments.benchmarks.timing import compare, in_fresh_processes
 from textgym.tasks.symbolic import Copy
 
 
@@ -33,6 +35,12 @@ def test_the_reference_env_does_what_the_environment_does(task, metric):
             ends += 1
             observations = [e.reset()[0] for e in (env, reference)]
     assert ends > 10
+
+
+def test_rounds_of_fresh_processes_are_put_together():
+    ratio = in_fresh_processes(compare, (time.perf_counter, time.localtime, 3, 0.001), 2)
+    assert ratio.rounds.shape == (6,) and (ratio.rounds > 0).all()
+    assert ratio.seconds > 0 and ratio.baseline_seconds > 0
 
 
 def test_compare_times_both_sides_in_every_round():

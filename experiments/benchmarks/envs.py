@@ -3,7 +3,8 @@
     python -m experiments.benchmarks.envs [--smoke] [--folder DIR]
 
 Vocabulary 128, budget 64, uniformly random actions, one thread. Ratios are medians over rounds in which
-both sides are timed one after the other; in brackets the 10th and 90th percentile. Two rewards: the
+both sides are timed one after the other, five in each of five processes (which differ by several percent);
+in brackets the 10th and 90th percentile. Two rewards: the
 array metric ``token_match`` and the text metric ``character_accuracy`` (incremental edit distance),
 whose Python code is the same on both sides and bounds what batching can gain.
 """
@@ -25,7 +26,7 @@ import textgym
 from experiments.benchmarks.flags import flags
 from experiments.benchmarks.reference_env import ReferenceEnv
 from experiments.benchmarks.task import CopyWide
-from experiments.benchmarks.timing import TIMES, Ratio, compare
+from experiments.benchmarks.timing import TIMES, Ratio, compare, in_fresh_processes
 from experiments.measurements import Table, measuring
 from textgym.sb3 import SB3VecEnv
 
@@ -118,6 +119,11 @@ def resets(n: int) -> tuple[Callable, Callable]:
     return large.reset, small.reset
 
 
+def against(make: Callable, arguments: tuple, rounds: int, seconds: float) -> Ratio:
+    """The ratio of what ``make(*arguments)`` gives: a step of ours and one of the baseline."""
+    return compare(*make(*arguments), rounds=rounds, seconds=seconds)
+
+
 def shares(n: int, metric: str = "token_match", steps: int = 2000) -> list[tuple[str, float]]:
     """Where the vector env's time goes: share of each part, by a profile (which slows Python calls down)."""
     env = textgym.TextGenVectorEnv(TASK, n, reward=f"delta:{metric}", autoreset_mode="SameStep")
@@ -146,32 +152,31 @@ def shares(n: int, metric: str = "token_match", steps: int = 2000) -> list[tuple
 
 def main() -> None:
     args = flags("experiments.benchmarks.envs", __doc__).parse_args()
-    budget = {"rounds": 2, "seconds": 0.01} if args.smoke else {"rounds": 21, "seconds": 0.2}
+    rounds, seconds = (2, 0.01) if args.smoke else (5, 0.2)
     rows = (8, 16) if args.smoke else (64, 1024)
-    jobs: list[tuple[str, int, Callable[[], Ratio]]] = []  # what, rows, measure
+    jobs: list[tuple[str, int, Callable[..., Ratio], tuple]] = []  # what, rows, measure, its arguments
 
     def add(what: str, n: int, make: Callable, *arguments) -> None:
-        jobs.append((what, n, lambda: compare(*make(*arguments), **budget)))
+        jobs.append((what, n, against, (make, arguments, rounds, seconds)))
 
     for metric in METRICS:
         add(f"TextGenEnv against the reference env, {metric}", 1, single, metric)
         for n in rows:
             add(f"vector env, {n} rows, against SyncVectorEnv, {metric}", n, vector, metric, n)
             going_on = f"vector env, {n} rows, steps in which no episode ends, {metric}"
-            passes = budget["rounds"]
-            jobs.append((going_on, n, lambda metric=metric, n=n, passes=passes: without_ends(metric, n, passes)))
+            jobs.append((going_on, n, without_ends, (metric, n, rounds)))
             add(f"SB3 adapter, {n} rows, against DummyVecEnv, {metric}", n, sb3, metric, n)
         n, passes = rows[1], 1 if args.smoke else 5
         late = f"a token after 960 others against one after few, {n:,} rows, {metric}"
-        jobs.append((late, n, lambda metric=metric, n=n, passes=passes: flatness(metric, n, passes)))
+        jobs.append((late, n, flatness, (metric, n, passes)))
     many = f"vector env with copy=False, {rows[1]:,} rows, against SyncVectorEnv, token_match"
     add(many, rows[1], vector, "token_match", rows[1], False)
     add(f"reset of {rows[0]} rows over 200,000 items against over 200", rows[0], resets, rows[0])
     with measuring("envs", __doc__, args, ("gymnasium", "stable-baselines3", "numpy")) as tables:
         columns = [("what", "{}"), ("us a step of a row", "{:.2f}"), ("baseline", "{:.2f}"), ("times as fast", TIMES)]
         tables.append(Table("What the environments cost, and what they are held against", columns, []))
-        for what, n, measure in tqdm(jobs, desc="benchmarks"):
-            ratio = measure()
+        for what, n, measure, arguments in tqdm(jobs, desc="benchmarks"):
+            ratio = measure(*arguments) if args.smoke else in_fresh_processes(measure, arguments, 5)
             us, baseline = ratio.seconds / n * 1e6, ratio.baseline_seconds / n * 1e6
             tables[0].rows.append([what, us, baseline, ratio.cell])
         for n in rows:
