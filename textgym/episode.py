@@ -111,14 +111,17 @@ class Step:
 
     @property
     def windows(self) -> np.ndarray:
-        """int32 (k, prompt_length + budget), prompts and texts laid out as in the observation: a copy."""
+        """int32 (k, prompt_length + budget), prompts and texts laid out as in the observation.
+
+        One copy for all who ask, to be read only: the last observations are its rows.
+        """
         if self._windows is None:
             self._windows = self._window.take(self.rows, 0)  # for few rows three times as fast as an index
         return self._windows
 
     @property
     def tokens(self) -> np.ndarray:
-        """int32 (k, budget), the token ids written; of row i the first ``lengths[i]`` count."""
+        """int32 (k, budget), the token ids written; of row i the first ``lengths[i]`` count. To be read only."""
         return self.windows[:, self._start :]
 
     @property
@@ -167,11 +170,11 @@ class Step:
 
     def some(self, flags: np.ndarray) -> bool:
         """Whether any of ``flags`` (k,) is set."""
-        return bool(flags) if self.scalar else 1 in flags.tobytes()  # see arrays.some
+        return bool(flags) if self.scalar else some(flags)
 
     def take(self, array: np.ndarray) -> np.ndarray:
         """The rows of the step out of ``array`` (n, ...): (k, ...), to be read only; it may be ``array`` itself."""
-        return array if self.whole else array[self.at]  # a view takes as long as an addition
+        return array if self.whole else array[self.at]  # without a view of it
 
     def put(self, array: np.ndarray, values: np.ndarray) -> np.ndarray:
         """``array`` (n, ...) with ``values`` (k, ...) in the rows of the step.

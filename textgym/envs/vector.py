@@ -160,7 +160,7 @@ class TextGenVectorEnv(VectorEnv):
         return {"tokens": tokens, "action_mask": self.state.action_masks(np.int8)} if self.observe_mask else tokens
 
     def last_observations(self, ending: Step) -> Sequence[Any]:
-        """The observations of the k episodes that have ended, until new ones begin: copies."""
+        """The observations of the k episodes that have ended, until new ones begin: rows of one copy."""
         if not self.observe_mask:
             return ending.windows
         masks = [self.state.action_mask(row, np.int8) for row in ending.rows.tolist()]
